@@ -1,0 +1,8 @@
+/* What is started to measure starting. */
+#include <stdio.h>
+
+int main(void)
+{
+	puts("Hello, world");
+	return 0;
+}

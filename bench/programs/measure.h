@@ -1,0 +1,37 @@
+/* Measuring: the best of several batches is what a thing costs; the rest is what else the machine does. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <stdint.h>
+#include <time.h>
+
+static inline double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+/* Prints "NAME VALUE": nanoseconds for one of `n` rounds of `body`, the least of `batches` batches. */
+#define MEASURE(name, batches, n, body) do { \
+		double least_ = 1e300; \
+		for (int b_ = 0; b_ < (batches); b_++) { \
+			double t0_ = now_ns(); \
+			for (int i_ = 0; i_ < (n); i_++) { \
+				body; \
+			} \
+			double t_ = (now_ns() - t0_) / (n); \
+			if (t_ < least_) \
+				least_ = t_; \
+		} \
+		printf("%s %.3f\n", name, least_); \
+		fflush(stdout); \
+	} while (0)
+
+#define NEED(cond) do { \
+		if (!(cond)) { \
+			perror(#cond); \
+			exit(1); \
+		} \
+	} while (0)

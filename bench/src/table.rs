@@ -1,0 +1,143 @@
+//! The table that is printed: a row for each figure.
+use serde_json::{Value, json};
+
+/// A figure.
+pub(crate) struct Row {
+    what: String,
+    unit: &'static str,
+    most: Option<f64>,
+    guest: Option<f64>,
+    native: Option<f64>,
+    /// Whether more is better, as of a throughput.
+    more: bool,
+    failure: Option<String>,
+}
+
+impl Row {
+    /// A figure in this unit, which must not be more than `most`.
+    pub(crate) fn new(what: &str, unit: &'static str, most: Option<f64>) -> Self {
+        Self { what: what.into(), unit, most, guest: None, native: None, more: false, failure: None }
+    }
+
+    /// More is better.
+    pub(crate) fn more(mut self) -> Self {
+        self.more = true;
+        self
+    }
+
+    /// What WasmLinux needs.
+    pub(crate) fn guest(mut self, value: f64) -> Self {
+        self.guest = Some(value);
+        self
+    }
+
+    /// What native Linux needs.
+    pub(crate) fn native(mut self, value: Option<f64>) -> Self {
+        self.native = value;
+        self
+    }
+
+    /// It could not be measured.
+    pub(crate) fn failed(mut self, why: String) -> Self {
+        self.failure = Some(why);
+        self
+    }
+
+    /// A row from what may have failed.
+    pub(crate) fn of(self, value: anyhow::Result<f64>) -> Self {
+        match value {
+            Ok(value) => self.guest(value),
+            Err(error) => self.failed(format!("{error:#}")),
+        }
+    }
+
+    fn good(&self) -> bool {
+        self.failure.is_none() && self.most.is_none_or(|most| self.guest.is_some_and(|value| value <= most))
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        Some(self.guest? / self.native?)
+    }
+
+    fn verdict(&self) -> String {
+        match (&self.failure, self.most) {
+            (Some(why), _) => format!("failed: {why}"),
+            (None, Some(_)) if self.good() => "reached".into(),
+            (None, Some(_)) => "missed".into(),
+            (None, None) => match self.ratio() {
+                Some(ratio) if (ratio < 1.0) != self.more => "faster than native".into(),
+                _ => String::new(),
+            },
+        }
+    }
+
+    fn print(&self) {
+        let number = |value: Option<f64>| value.map_or("–".into(), digits);
+        let (most, unit) = (self.most.map_or("–".into(), |m| format!("≤ {}", digits(m))), self.unit);
+        let ratio = self.ratio().map_or("–".into(), |r| format!("{r:.2}"));
+        let (guest, native) = (number(self.guest), number(self.native));
+        println!(
+            "| {:<32} | {unit:<4} | {most:>7} | {guest:>9} | {native:>9} | {ratio:>6} | {} |",
+            self.what,
+            self.verdict()
+        );
+    }
+}
+
+/// Three digits that count.
+fn digits(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+/// The rows so far; printed as they come, if they are.
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    prints: bool,
+}
+
+impl Table {
+    /// An empty table, whose rows are printed as they come if `prints` is set.
+    pub(crate) fn new(prints: bool) -> Self {
+        if prints {
+            println!(
+                "| {:<32} | unit | {:>7} | {:>9} | {:>9} | {:>6} | |",
+                "what", "at most", "WasmLinux", "native", "ratio"
+            );
+            println!("| --- | --- | ---: | ---: | ---: | ---: | --- |");
+        }
+        Self { rows: Vec::new(), prints }
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, row: Row) {
+        if self.prints {
+            row.print();
+        }
+        self.rows.push(row);
+    }
+
+    /// Adds rows.
+    pub(crate) fn add_all(&mut self, rows: Vec<Row>) {
+        rows.into_iter().for_each(|row| self.add(row));
+    }
+
+    /// Whether everything was measured and reached.
+    pub(crate) fn good(&self) -> bool {
+        self.rows.iter().all(Row::good)
+    }
+
+    /// The rows for other programs.
+    pub(crate) fn json(&self) -> Value {
+        let row = |row: &Row| {
+            json!({
+                "what": row.what, "unit": row.unit, "at_most": row.most, "wasmlinux": row.guest, "native": row.native,
+                "ratio": row.ratio(), "verdict": row.verdict(), "good": row.good(),
+            })
+        };
+        self.rows.iter().map(row).collect()
+    }
+}

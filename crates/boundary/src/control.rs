@@ -1,0 +1,76 @@
+//! The control channel: how the library tells `/init` what to run, and how it learns what became of it.
+//!
+//! Every message is a header of three little-endian words (length of the payload in bytes, type, id)
+//! and the payload. `id` is chosen by the host and names one command or host task in both directions.
+use crate::table::{constants, header};
+
+constants! { STREAMS:
+    /// The stream (see docs/machine.md) that carries the control channel.
+    STREAM_CONTROL: u32 = 0;
+    /// The first stream that commands and host tasks may use.
+    STREAM_FIRST: u32 = 1;
+    /// Bytes of a message's header.
+    HEADER_SIZE: u32 = 12;
+    /// The longest payload, in bytes.
+    PAYLOAD_MAX: u32 = 16 << 20;
+}
+
+constants! { TO_INIT:
+    /// Run a command: words flags, stdin, stdout, stderr (stream numbers, 0 for /dev/null, or RUN_PATH), argc, envc; then strings, each ended by a zero: working directory (made if absent), the arguments, the environment (K=V), and a path for each RUN_PATH in that order. The first argument is looked up in the environment's PATH if it has no slash.
+    RUN: u32 = 1;
+    /// Start a host task: word stream. It becomes a process that serves system calls on that stream.
+    TASK: u32 = 2;
+    /// Send a signal: words pid, signal.
+    KILL: u32 = 3;
+    /// Switch the machine off: no payload.
+    SHUTDOWN: u32 = 4;
+}
+
+constants! { RUN_FLAGS:
+    /// RUN: switch the machine off when this command has ended.
+    RUN_POWEROFF: u32 = 1;
+    /// RUN: make the working directory if it is absent.
+    RUN_MAKE_DIR: u32 = 2;
+    /// RUN, in place of a stream number: open a path of the guest, for reading as stdin, else for writing (created if absent, not truncated). For example /dev/null, or /proc/PID/fd/N of a host task.
+    RUN_PATH: u32 = 0xffff_ffff;
+}
+
+constants! { FROM_INIT:
+    /// Init is up, id 0: no payload.
+    READY: u32 = 16;
+    /// The command or task runs: word pid.
+    STARTED: u32 = 17;
+    /// It could not be started: words errno, step (FAILED_*).
+    FAILED: u32 = 18;
+    /// It has ended: word status, as wait4() gives it.
+    EXITED: u32 = 19;
+}
+
+constants! { FAILED_STEPS:
+    /// FAILED: the program was not found or not executable.
+    FAILED_EXEC: u32 = 0;
+    /// FAILED: the working directory.
+    FAILED_DIR: u32 = 1;
+    /// FAILED: a standard stream.
+    FAILED_STREAM: u32 = 2;
+}
+
+constants! { TASK_MESSAGES:
+    /// Host task to host, first: words pid, address of its buffer, size of its buffer.
+    TASK_HELLO: u32 = 32;
+    /// Host to host task: words nr, six arguments, offset and length of what to send back from the buffer; then bytes to put at the start of the buffer.
+    TASK_CALL: u32 = 33;
+    /// Host task to host: word result (negative errno), then the bytes asked for.
+    TASK_RESULT: u32 = 34;
+}
+
+constants! { TASK_LIMITS:
+    /// Bytes of a host task's buffer.
+    TASK_BUFFER: u32 = 1 << 20;
+}
+
+/// The header `control.h` of `/init`.
+pub fn control_header() -> String {
+    let tables = [STREAMS, TO_INIT, RUN_FLAGS, FROM_INIT, FAILED_STEPS, TASK_MESSAGES, TASK_LIMITS];
+    header("WASMLINUX_CONTROL_H", "CONTROL_", &tables, "")
+}

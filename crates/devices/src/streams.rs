@@ -1,0 +1,284 @@
+//! The table of streams.
+//!
+//! ```text
+//! Streams ── id → Stream ─┬─ to_guest: Pipe ◄── StreamWriter (host)
+//!                         └─ to_host:  Pipe ──► StreamReader (host)
+//! ```
+//! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are dropped.
+use crate::Interrupt;
+use crate::pipe::{Moved, Pipe};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmlinux_boundary::{
+    IRQ_STREAM, STREAM_AGAIN, STREAM_CLOSED, STREAM_FIRST, STREAM_NONE, STREAM_READ_END,
+    STREAM_READABLE, STREAM_WRITABLE, STREAM_WRITE_END,
+};
+
+/// Stream numbers are minor numbers of a Linux device: 20 bits.
+const STREAM_END: u32 = 1 << 20;
+
+#[derive(Default)]
+struct Stream {
+    to_guest: Pipe,
+    to_host: Pipe,
+}
+
+impl Stream {
+    /// The guest's end is closed.
+    fn close_guest(&self) {
+        self.to_guest.close_reader();
+        self.to_host.close_writer();
+    }
+}
+
+struct Table {
+    streams: BTreeMap<u32, Arc<Stream>>,
+    next: u32,
+    irq: Option<Arc<dyn Interrupt>>,
+    off: bool,
+}
+
+/// The byte pipes between host and guest, by number.
+///
+/// The host opens a stream and tells its number to the guest, which opens the device of that minor
+/// number. Both directions are bounded: the host's ends block, the guest's functions answer
+/// `STREAM_AGAIN` and the interrupt `IRQ_STREAM` tells when that has changed.
+pub struct Streams {
+    table: Mutex<Table>,
+}
+
+impl Streams {
+    /// An empty table.
+    pub fn new() -> Arc<Streams> {
+        let table = Table {
+            streams: BTreeMap::new(),
+            next: STREAM_FIRST,
+            irq: None,
+            off: false,
+        };
+        Arc::new(Streams {
+            table: Mutex::new(table),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: u32) -> Option<Arc<Stream>> {
+        self.lock().streams.get(&id).cloned()
+    }
+
+    /// Connects the interrupt line; called by the machine when it is switched on.
+    pub fn connect(&self, irq: Arc<dyn Interrupt>) {
+        self.lock().irq = Some(irq);
+        // What was written before now raised nothing.
+        self.raise();
+    }
+
+    fn raise(&self) {
+        // Not under the lock: raising may have to wait for the processor.
+        let irq = self.lock().irq.clone();
+        if let Some(irq) = irq {
+            irq.raise(IRQ_STREAM);
+        }
+    }
+
+    /// Makes a stream and gives the host's ends of it. One that had this number before is closed.
+    pub fn open(self: &Arc<Self>, id: u32) -> (StreamWriter, StreamReader) {
+        let stream = Arc::new(Stream::default());
+        let mut table = self.lock();
+        let before = table.streams.insert(id, stream.clone());
+        let off = table.off;
+        drop(table);
+        if let Some(before) = before {
+            before.close_guest();
+        }
+        if off {
+            stream.close_guest();
+        }
+        let writer = StreamWriter {
+            stream: stream.clone(),
+            streams: self.clone(),
+        };
+        (
+            writer,
+            StreamReader {
+                stream,
+                streams: self.clone(),
+            },
+        )
+    }
+
+    /// A number that no stream has, from `STREAM_FIRST` on. It is not handed out again soon.
+    pub fn allocate(&self) -> u32 {
+        let mut table = self.lock();
+        // There are a million numbers, each stream of a machine takes memory: one is free.
+        loop {
+            let id = table.next;
+            table.next = if id + 1 < STREAM_END {
+                id + 1
+            } else {
+                STREAM_FIRST
+            };
+            if !table.streams.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// The guest reads: bytes, 0 at the end, `STREAM_AGAIN` or `STREAM_NONE`.
+    pub fn guest_read(&self, id: u32, buf: &mut [u8]) -> i32 {
+        let Some(stream) = self.find(id) else {
+            return STREAM_NONE;
+        };
+        match stream.to_guest.guest_read(limit_mut(buf)) {
+            Moved::Bytes(n) => n as i32,
+            Moved::Again => STREAM_AGAIN,
+            Moved::Closed => 0,
+        }
+    }
+
+    /// The guest writes: bytes taken (0 only of none), `STREAM_AGAIN`, `STREAM_CLOSED` or `STREAM_NONE`.
+    pub fn guest_write(&self, id: u32, buf: &[u8]) -> i32 {
+        let Some(stream) = self.find(id) else {
+            return STREAM_NONE;
+        };
+        if buf.is_empty() {
+            return 0;
+        }
+        match stream
+            .to_host
+            .guest_write(&buf[..buf.len().min(i32::MAX as usize)])
+        {
+            Moved::Bytes(n) => n as i32,
+            Moved::Again => STREAM_AGAIN,
+            Moved::Closed => STREAM_CLOSED,
+        }
+    }
+
+    /// The guest asks what it could do: a set of `STREAM_READABLE` and so on, or `STREAM_NONE`.
+    pub fn guest_poll(&self, id: u32) -> i32 {
+        let Some(stream) = self.find(id) else {
+            return STREAM_NONE;
+        };
+        let (readable, read_end) = stream.to_guest.guest_readable();
+        let (writable, write_end) = stream.to_host.guest_writable();
+        let flag = |on, bit| if on { bit } else { 0 };
+        let set = flag(readable, STREAM_READABLE)
+            | flag(read_end, STREAM_READ_END)
+            | flag(writable, STREAM_WRITABLE)
+            | flag(write_end, STREAM_WRITE_END);
+        set as i32
+    }
+
+    /// The guest will neither read nor write this stream any more: the host reads the rest and then the
+    /// end, and cannot write.
+    pub fn guest_close(&self, id: u32) {
+        let stream = self.lock().streams.remove(&id);
+        if let Some(stream) = stream {
+            stream.close_guest();
+        }
+    }
+
+    /// The machine is off: closes every stream on the guest's side, those opened later too.
+    pub fn shut(&self) {
+        let mut table = self.lock();
+        table.off = true;
+        let streams = std::mem::take(&mut table.streams);
+        // The machine and its streams hold each other until here.
+        table.irq = None;
+        drop(table);
+        for stream in streams.values() {
+            stream.close_guest();
+        }
+    }
+}
+
+/// The result of one call is an i32.
+fn limit_mut(buf: &mut [u8]) -> &mut [u8] {
+    let len = buf.len().min(i32::MAX as usize);
+    &mut buf[..len]
+}
+
+/// The host's writing end of a stream. Writing waits for space, and fails with
+/// [`io::ErrorKind::BrokenPipe`] when the guest has closed the stream or the machine is off. Dropping it is
+/// the end of file for the guest.
+pub struct StreamWriter {
+    stream: Arc<Stream>,
+    streams: Arc<Streams>,
+}
+
+impl Write for &StreamWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let (written, wake) = self.stream.to_guest.host_write(buf);
+        if wake {
+            self.streams.raise();
+        }
+        written.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for StreamWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        self.stream.to_guest.close_writer();
+        self.streams.raise();
+    }
+}
+
+/// The host's reading end of a stream. Reading waits for bytes; the end comes when the guest has closed the
+/// stream or the machine is off, after what was buffered. When it is dropped, the guest's writes fail.
+pub struct StreamReader {
+    stream: Arc<Stream>,
+    streams: Arc<Streams>,
+}
+
+impl Read for &StreamReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (n, wake) = self.stream.to_host.host_read(buf);
+        if wake {
+            self.streams.raise();
+        }
+        Ok(n)
+    }
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        self.stream.to_host.close_reader();
+        self.streams.raise();
+    }
+}
+
+impl std::fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamWriter").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamReader").finish_non_exhaustive()
+    }
+}

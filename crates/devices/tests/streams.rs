@@ -1,0 +1,205 @@
+//! Streams as the two sides see them.
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use wasmlinux_boundary::*;
+use wasmlinux_devices::{Interrupt, Streams};
+
+/// A processor that can halt until an interrupt comes.
+#[derive(Default)]
+struct Cpu {
+    pending: Mutex<bool>,
+    changed: Condvar,
+    raised: AtomicU32,
+}
+
+impl Interrupt for Cpu {
+    fn raise(&self, line: u32) {
+        assert_eq!(line, IRQ_STREAM);
+        self.raised.fetch_add(1, Ordering::Relaxed);
+        *self.pending.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+}
+
+impl Cpu {
+    /// Halts; an interrupt that does not come in time is one that was lost.
+    fn halt(&self) {
+        let pending = self.pending.lock().unwrap();
+        let (mut pending, timeout) = self
+            .changed
+            .wait_timeout_while(pending, Duration::from_secs(20), |pending| !*pending)
+            .unwrap();
+        assert!(!timeout.timed_out(), "the interrupt was lost");
+        *pending = false;
+    }
+}
+
+fn machine() -> (Arc<Streams>, Arc<Cpu>) {
+    let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+    streams.connect(cpu.clone());
+    cpu.halt();
+    cpu.raised.store(0, Ordering::Relaxed);
+    (streams, cpu)
+}
+
+/// Bytes with a period that no buffer size has.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i % 251) as u8 ^ (i / 65_536) as u8)
+        .collect()
+}
+
+#[test]
+fn numbers_and_absent_streams() {
+    let (streams, _) = machine();
+    assert_eq!(streams.allocate(), STREAM_FIRST);
+    assert_eq!(streams.allocate(), STREAM_FIRST + 1);
+    assert_eq!(streams.guest_read(7, &mut [0]), STREAM_NONE);
+    assert_eq!(streams.guest_write(7, &[0]), STREAM_NONE);
+    assert_eq!(streams.guest_poll(7), STREAM_NONE);
+    streams.guest_close(7);
+}
+
+#[test]
+fn small_messages_and_the_end() {
+    let (streams, cpu) = machine();
+    let (mut writer, mut reader) = streams.open(5);
+    let mut buf = [0; 8];
+    assert_eq!(streams.guest_read(5, &mut buf), STREAM_AGAIN);
+    assert_eq!(streams.guest_poll(5), STREAM_WRITABLE as i32);
+    writer.write_all(b"abc").unwrap();
+    assert_eq!(cpu.raised.load(Ordering::Relaxed), 1);
+    writer.write_all(b"de").unwrap();
+    assert_eq!(
+        cpu.raised.load(Ordering::Relaxed),
+        1,
+        "nobody waits for more"
+    );
+    assert_eq!(streams.guest_read(5, &mut buf[..4]), 4);
+    drop(writer);
+    let all = STREAM_READABLE | STREAM_READ_END | STREAM_WRITABLE;
+    assert_eq!(streams.guest_poll(5), all as i32);
+    assert_eq!(streams.guest_read(5, &mut buf), 1);
+    assert_eq!(streams.guest_read(5, &mut buf), 0);
+    assert_eq!(streams.guest_write(5, b"answer"), 6);
+    assert_eq!(streams.guest_write(5, b""), 0);
+    streams.guest_close(5);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "answer");
+    assert_eq!(streams.guest_poll(5), STREAM_NONE);
+}
+
+#[test]
+fn closed_by_the_host_and_by_the_guest() {
+    let (streams, cpu) = machine();
+    let (mut writer, reader) = streams.open(5);
+    while streams.guest_write(5, &[0; 1000]) != STREAM_AGAIN {}
+    assert_eq!(streams.guest_poll(5), 0);
+    let before = cpu.raised.load(Ordering::Relaxed);
+    drop(reader);
+    assert_eq!(cpu.raised.load(Ordering::Relaxed), before + 1);
+    assert_eq!(streams.guest_write(5, b"x"), STREAM_CLOSED);
+    assert_eq!(
+        streams.guest_poll(5),
+        (STREAM_WRITABLE | STREAM_WRITE_END) as i32
+    );
+    streams.guest_close(5);
+    assert_eq!(
+        writer.write(b"x").unwrap_err().kind(),
+        std::io::ErrorKind::BrokenPipe
+    );
+}
+
+#[test]
+fn shut_wakes_everybody() {
+    let (streams, _) = machine();
+    let (mut writer, _keep) = streams.open(1);
+    let (_keep2, mut reader) = streams.open(2);
+    streams.guest_write(2, b"tail");
+    let write = thread::spawn(move || writer.write_all(&vec![0; 1 << 20]));
+    let read = thread::spawn(move || {
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        all
+    });
+    thread::sleep(Duration::from_millis(20));
+    streams.shut();
+    assert!(write.join().unwrap().is_err());
+    assert_eq!(read.join().unwrap(), b"tail");
+    let (mut writer, mut reader) = streams.open(3);
+    assert!(writer.write(b"x").is_err());
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+}
+
+/// A guest that echoes, halting when it has nothing to do, as the kernel does.
+fn echo(streams: &Streams, cpu: &Cpu, id: u32, buf: &mut [u8]) {
+    loop {
+        match streams.guest_read(id, buf) {
+            0 => break,
+            STREAM_AGAIN => cpu.halt(),
+            n => {
+                let mut rest = &buf[..usize::try_from(n).unwrap()];
+                while !rest.is_empty() {
+                    match streams.guest_write(id, rest) {
+                        STREAM_AGAIN => cpu.halt(),
+                        n => rest = &rest[usize::try_from(n).unwrap()..],
+                    }
+                }
+            }
+        }
+    }
+    streams.guest_close(id);
+}
+
+fn round(total: usize, host: usize, guest: usize) -> Duration {
+    let (streams, cpu) = machine();
+    let (mut writer, mut reader) = streams.open(9);
+    let data = pattern(total);
+    let sent = data.clone();
+    let start = Instant::now();
+    let guest = thread::spawn(move || echo(&streams, &cpu, 9, &mut vec![0; guest]));
+    let write = thread::spawn(move || {
+        for piece in sent.chunks(host) {
+            writer.write_all(piece).unwrap();
+        }
+    });
+    let mut seen = 0;
+    let mut buf = vec![0; host];
+    loop {
+        let n = reader.read(&mut buf).unwrap();
+        if n == 0 {
+            break;
+        }
+        assert!(
+            buf[..n] == data[seen..seen + n],
+            "wrong bytes behind {seen}"
+        );
+        seen += n;
+    }
+    assert_eq!(seen, total);
+    write.join().unwrap();
+    guest.join().unwrap();
+    start.elapsed()
+}
+
+#[test]
+fn every_byte_arrives_in_order() {
+    for (host, guest) in [(1, 1), (1, 4096), (4096, 1), (7, 65_536), (65_536, 13)] {
+        round(200_000, host, guest);
+    }
+    for (host, guest) in [(65_536, 65_536), (1 << 20, 1 << 20), (300_000, 4096)] {
+        round(20_000_000, host, guest);
+    }
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -- --ignored --nocapture"]
+fn speed() {
+    let size = 1 << 30;
+    let seconds = round(size, 65_536, 65_536).as_secs_f64();
+    println!("{:.0} MB/s, echoed", size as f64 / seconds / 1e6);
+}

@@ -1,0 +1,10 @@
+//! What the machine boots, as files and bytes: nothing here runs anything.
+//!
+//! - [`cpio`] writes and reads archives of the kind that the kernel unpacks into its root file system;
+//! - [`rootfs`] makes the base archive out of a manifest;
+//! - [`bundle`] is the one file that holds a compiled kernel, compiled programs and that archive.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod cpio;
+pub mod rootfs;

@@ -1,0 +1,65 @@
+//! Clocks, and the timer: a host timer whose signal goes to the machine's thread.
+use crate::{Error, trap};
+use std::{
+    io, mem, ptr,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+pub(crate) struct Clock {
+    start: Instant,
+    timer: libc::timer_t,
+}
+
+impl Clock {
+    /// On the machine's thread.
+    pub(crate) fn new() -> Result<Clock, Error> {
+        let mut timer = ptr::null_mut();
+        // SAFETY: plain data, zero is a valid start; the results are checked.
+        unsafe {
+            let mut event: libc::sigevent = mem::zeroed();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = trap::interrupt_signal();
+            event.sigev_notify_thread_id = libc::gettid();
+            if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) != 0 {
+                return Err(Error::Thread(io::Error::last_os_error()));
+            }
+        }
+        Ok(Clock { start: Instant::now(), timer })
+    }
+
+    /// Nanoseconds since power on.
+    pub(crate) fn monotonic(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Nanoseconds since 1970.
+    pub(crate) fn realtime() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+    }
+
+    /// Expires once, after so many nanoseconds.
+    pub(crate) fn set(&self, nanoseconds: u64) {
+        set_timer(self.timer, nanoseconds);
+    }
+
+    pub(crate) fn timer(&self) -> libc::timer_t {
+        self.timer
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        // SAFETY: the timer of new(), deleted once.
+        unsafe { libc::timer_delete(self.timer) };
+    }
+}
+
+/// Async-signal-safe.
+pub(crate) fn set_timer(timer: libc::timer_t, nanoseconds: u64) {
+    let nanoseconds = nanoseconds.clamp(1, i64::MAX as u64);
+    let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let at = libc::timespec { tv_sec: (nanoseconds / 1_000_000_000) as i64, tv_nsec: (nanoseconds % 1_000_000_000) as i64 };
+    let spec = libc::itimerspec { it_interval: zero, it_value: at };
+    // SAFETY: the caller's timer is alive; a bad one gives EINVAL.
+    unsafe { libc::timer_settime(timer, 0, &spec, ptr::null_mut()) };
+}

@@ -1,0 +1,325 @@
+//! The processor: polls the future of the current task, and acts on what it asked for when it suspends.
+use crate::{
+    Config, Error, Outcome,
+    clock::Clock,
+    code::{Program, Programs},
+    hypercall,
+    interrupt::Interrupts,
+    physical::Physical,
+    space::{Format, Space},
+    task::{self, Entry, Task, UserStart},
+    trap,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{WASM_PAGE, boot_info};
+use wasmlinux_devices::Streams;
+use wasmtime::Module;
+
+/// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
+const MEMORY_SPARE: u64 = 24 << 20;
+
+/// What is soldered on: memory with the kernel in it, as a boot loader leaves it.
+pub(crate) struct Board {
+    pub(crate) physical: Arc<Physical>,
+    pub(crate) format: Format,
+    pub(crate) kernel: Module,
+    pub(crate) oops_buffer: u32,
+    interrupts: Arc<Interrupts>,
+    init_task: u32,
+    init_stack_top: u32,
+}
+
+impl Board {
+    pub(crate) fn new(config: &Config) -> Result<Board, Error> {
+        let guest = &config.guest;
+        let kernel = guest.kernel()?;
+        let heap_base = u64::from(guest.symbol("__heap_base")?);
+        let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
+        let min = heap_base + 2 * initramfs + MEMORY_SPARE;
+        let size = config.memory - config.memory % u64::from(WASM_PAGE);
+        if size < min || size > Physical::MAX {
+            return Err(Error::MemorySize { size: config.memory, min, max: Physical::MAX });
+        }
+        if config.cmdline.len() >= boundary::CMDLINE_SIZE as usize {
+            return Err(Error::CommandLine(config.cmdline.len()));
+        }
+
+        let physical = Arc::new(Physical::new(size as usize)?);
+        let fits = |at: u32, len: usize| {
+            let slice = u32::try_from(len).ok().and_then(|len| physical.slice(at, len));
+            slice.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
+        };
+        // .bss is clear because the memory is new.
+        for (at, bytes) in guest.kernel_data() {
+            fits(at, bytes.len())?.copy_from_slice(bytes);
+        }
+        let info = guest.symbol(boundary::BOOT_INFO)?;
+        let oops_buffer = guest.symbol("oops_buffer")?;
+        fits(info, boot_info::SIZE as usize)?;
+        fits(oops_buffer, boundary::OOPS_BUFFER as usize)?;
+        if !info.is_multiple_of(4) {
+            return Err(Error::Kernel("boot_info is not aligned".into()));
+        }
+        let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
+        let version = read(boot_info::VERSION);
+        if version != boundary::MACHINE_VERSION {
+            return Err(Error::Kernel(format!("made for version {version} of the machine, not {}", boundary::MACHINE_VERSION)));
+        }
+        let format = Format::new(read(boot_info::PAGE_SHIFT), read(boot_info::PGDIR_SHIFT));
+        let format = format.ok_or_else(|| Error::Kernel("impossible page tables".into()))?;
+
+        let write = |offset, value| physical.write_u32(info + offset, value).unwrap_or(());
+        write(boot_info::MEMORY_SIZE, size as u32);
+        fits(info + boot_info::CMDLINE, config.cmdline.len())?.copy_from_slice(config.cmdline.as_bytes());
+        entropy(fits(info + boot_info::SEED, boundary::SEED_SIZE as usize)?)?;
+        // At the very end of memory; each part aligned to 4, as cpio wants it.
+        if initramfs != 0 {
+            let start = ((size - initramfs) & !u64::from(WASM_PAGE - 1)) as u32;
+            let mut at = start;
+            for part in &config.initramfs {
+                fits(at, part.len())?.copy_from_slice(part);
+                at += part.len().next_multiple_of(4) as u32;
+            }
+            write(boot_info::INITRD_START, start);
+            write(boot_info::INITRD_SIZE, initramfs as u32);
+        }
+        let interrupts = Arc::new(Interrupts::new(physical.clone(), info));
+        let (init_task, init_stack_top) = (guest.symbol("init_task")?, guest.symbol("init_stack_top")?);
+        Ok(Board { physical, format, kernel, oops_buffer, interrupts, init_task, init_stack_top })
+    }
+
+    pub(crate) fn interrupts(&self) -> Arc<Interrupts> {
+        self.interrupts.clone()
+    }
+}
+
+fn entropy(buffer: &mut [u8]) -> Result<(), Error> {
+    // SAFETY: a buffer of ours and its length; so few bytes are never given in part.
+    let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    if got == buffer.len() as isize { Ok(()) } else { Err(Error::HostMemory(std::io::Error::last_os_error())) }
+}
+
+/// Why a task suspended; the processor acts on it.
+pub(crate) enum Request {
+    Switch(u32),
+    Halt,
+    /// Compile the program at this physical address and length.
+    Load(u32, u32),
+    PowerOff(u32),
+}
+
+/// The state of a processor, and of what is plugged into it.
+pub(crate) struct Cpu {
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: Clock,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) console: Box<dyn FnMut(&[u8]) + Send>,
+    programs: Programs,
+    /// Programs loaded, and not yet used by user_exec().
+    pub(crate) handles: HashMap<u32, Arc<Program>>,
+    next_handle: u32,
+    /// Address spaces by their page directory.
+    spaces: HashMap<u32, Arc<Space>>,
+    /// What tasks run when they enter user mode next.
+    pub(crate) starts: HashMap<u32, UserStart>,
+    /// The task that runs.
+    pub(crate) current: u32,
+    pub(crate) created: Vec<(u32, u32)>,
+    pub(crate) destroyed: Vec<u32>,
+    request: Option<Request>,
+    load_result: i32,
+}
+
+impl Cpu {
+    /// The address space of a page directory, made at its first use.
+    pub(crate) fn space(&mut self, pgd: u32) -> std::io::Result<Arc<Space>> {
+        if let Some(space) = self.spaces.get(&pgd) {
+            return Ok(space.clone());
+        }
+        let space = Arc::new(Space::new(pgd, self.board.physical.clone(), self.board.format)?);
+        self.spaces.insert(pgd, space.clone());
+        Ok(space)
+    }
+
+    pub(crate) fn space_flush(&self, pgd: u32, start: u32, end: u32) {
+        if let Some(space) = self.spaces.get(&pgd) {
+            space.flush(start, end);
+        }
+    }
+
+    pub(crate) fn space_destroy(&mut self, pgd: u32) {
+        if let Some(space) = self.spaces.remove(&pgd) {
+            space.flush_all();
+        }
+    }
+
+    /// A handle, or a negative errno.
+    fn load(&mut self, at: u32, len: u32) -> i32 {
+        let board = self.board.clone();
+        let Some(wasm) = board.physical.slice(at, len) else { return -libc::EFAULT };
+        match self.programs.load(wasm) {
+            Ok(program) => {
+                self.next_handle = (self.next_handle + 1) & 0x3fff_ffff;
+                self.handles.insert(self.next_handle, program);
+                self.next_handle as i32
+            }
+            Err(error) => {
+                (self.console)(format!("<3>[machine] program refused: {error}\n").as_bytes());
+                -libc::ENOEXEC
+            }
+        }
+    }
+}
+
+thread_local! {
+    static CPU: RefCell<Option<Cpu>> = const { RefCell::new(None) };
+    /// See [`stack_limit`].
+    static STACK_LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Gives access to the processor of this thread: for host functions and task futures.
+pub(crate) fn cpu<R>(f: impl FnOnce(&mut Cpu) -> R) -> R {
+    CPU.with_borrow_mut(|cpu| f(cpu.as_mut().expect("only the machine's thread runs guest code")))
+}
+
+/// The lowest native stack pointer with which the current task may enter the kernel; usize::MAX if something must be looked
+/// at first: it is not known yet, or the plug was pulled.
+pub(crate) fn stack_limit() -> usize {
+    STACK_LIMIT.get()
+}
+
+/// Async-signal-safe.
+pub(crate) fn set_stack_limit(limit: usize) {
+    STACK_LIMIT.set(limit);
+}
+
+struct Suspend(bool);
+
+impl Future for Suspend {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Suspends the current task, for the processor to act on `request`.
+pub(crate) async fn suspend(request: Request) {
+    cpu(|cpu| cpu.request = Some(request));
+    Suspend(false).await;
+}
+
+/// The answer to [`Request::Load`].
+pub(crate) fn load_result() -> i32 {
+    cpu(|cpu| cpu.load_result)
+}
+
+/// Runs a machine on the calling thread until it ends, tells how, then gives everything back.
+pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
+    let interrupts = board.interrupts();
+    let outcome = match power_on(board, config) {
+        Ok(first) => {
+            let outcome = execute(first, &interrupts);
+            trap::set_current(std::ptr::null());
+            outcome
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    interrupts.set_processor(None);
+    ended(outcome);
+    trap::set_processor(std::ptr::null(), std::ptr::null_mut());
+    // Not under the borrow: host functions of tasks that are unwound may use it.
+    let tasks = TASKS.take();
+    drop(tasks);
+    drop(CPU.take());
+}
+
+thread_local! {
+    /// All tasks but the one that is polled.
+    static TASKS: RefCell<HashMap<u32, Task>> = RefCell::default();
+}
+
+fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
+    let interrupts = board.interrupts();
+    let clock = Clock::new()?;
+    trap::set_processor(Arc::as_ptr(&interrupts), clock.timer());
+    // SAFETY: no arguments, cannot fail.
+    interrupts.set_processor(Some(unsafe { libc::gettid() }));
+    hypercall::linker()?;
+    let (init_task, stack) = (board.init_task, board.init_stack_top);
+    CPU.set(Some(Cpu {
+        board: Arc::new(board),
+        clock,
+        streams: config.streams,
+        console: config.console,
+        programs: Programs::new(config.guest, config.cache.as_deref()),
+        handles: HashMap::new(),
+        next_handle: 0,
+        spaces: HashMap::new(),
+        starts: HashMap::new(),
+        current: init_task,
+        created: vec![],
+        destroyed: vec![],
+        request: None,
+        load_result: 0,
+    }));
+    Ok((init_task, Task::new(init_task, Entry::Boot, stack)))
+}
+
+fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if interrupts.unplugged() {
+            return Outcome::Unplugged;
+        }
+        let polled = task.run(&mut context);
+        if let Poll::Ready(error) = polled {
+            return match error.downcast_ref::<task::Thrown>() {
+                Some(task::Thrown::Unplugged) => Outcome::Unplugged,
+                _ => Outcome::Failed(format!("{error:?}")),
+            };
+        }
+        let (request, created, destroyed) =
+            cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.created), std::mem::take(&mut cpu.destroyed)));
+        for (new, stack) in created {
+            TASKS.with_borrow_mut(|tasks| tasks.insert(new, Task::new(new, Entry::Start, stack)));
+        }
+        for dead in destroyed {
+            cpu(|cpu| cpu.starts.remove(&dead));
+            // Dropped outside of the borrow: that unwinds its stack.
+            let task = TASKS.with_borrow_mut(|tasks| tasks.remove(&dead));
+            drop(task);
+        }
+        match request {
+            Some(Request::Switch(next)) if next == id => {}
+            Some(Request::Switch(next)) => {
+                let Some(next_task) = TASKS.with_borrow_mut(|tasks| tasks.remove(&next)) else {
+                    return Outcome::Failed(format!("the kernel switched to {next:#x}, which is no task"));
+                };
+                let before = std::mem::replace(&mut task, next_task);
+                TASKS.with_borrow_mut(|tasks| tasks.insert(id, before));
+                id = next;
+                cpu(|cpu| cpu.current = next);
+            }
+            Some(Request::Halt) => trap::wait_for_interrupt(|| interrupts.pending() || interrupts.unplugged()),
+            Some(Request::Load(at, len)) => cpu(|cpu| cpu.load_result = cpu.load(at, len)),
+            Some(Request::PowerOff(how)) => {
+                return match how {
+                    boundary::POWER_OFF => Outcome::Off,
+                    boundary::POWER_HALT => Outcome::Halt,
+                    boundary::POWER_REBOOT => Outcome::Reboot,
+                    boundary::POWER_PANIC => Outcome::Panic,
+                    _ => Outcome::Failed(format!("the kernel switched off in an unknown way, {how}")),
+                };
+            }
+            None => {}
+        }
+    }
+}

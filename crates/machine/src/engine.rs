@@ -1,0 +1,71 @@
+//! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
+use crate::{memory::Creator, stack::Stacks, trap};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+};
+use wasmtime::{Collector, Config, Engine};
+
+/// Bytes of native stack that a task's code may use: as much as a process gets from Linux by default.
+pub(crate) const STACK_WASM: usize = 8 << 20;
+/// Bytes of native stack behind that, for host functions and signal frames.
+pub(crate) const STACK_HOST: usize = 256 << 10;
+/// Bytes that must be left of [`STACK_WASM`] when user code enters the kernel: its deepest path takes less.
+pub(crate) const STACK_KERNEL: usize = 512 << 10;
+/// Bytes of a user's address space.
+pub(crate) const SPACE: usize = 1 << 32;
+/// Frames that a backtrace shows.
+const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(48).unwrap();
+
+/// What both the running and the precompiling engine are made with: compiled code is accepted only from an equal one.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_exceptions(true)
+        .wasm_threads(true)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .collector(Collector::DeferredReferenceCounting)
+        .memory_reservation(SPACE as u64)
+        .memory_guard_size(SPACE as u64)
+        .memory_may_move(false)
+        .memory_init_cow(false)
+        .gc_heap_reservation(1 << 20)
+        .gc_heap_guard_size(1 << 16)
+        .gc_heap_may_move(true)
+        .async_stack_size(STACK_WASM + STACK_HOST)
+        .max_wasm_stack(STACK_WASM)
+        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .with_host_memory(Arc::new(Creator))
+        .with_host_stack(Arc::new(Stacks));
+    config
+}
+
+/// The engine that runs machines. Installs the signal handlers with it.
+pub(crate) fn get() -> wasmtime::Result<&'static Engine> {
+    static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
+    ENGINE
+        .get_or_init(|| {
+            let engine = Engine::new(&config()).map_err(|e| format!("{e:#}"))?;
+            // After the engine's own handlers, which get what is not ours.
+            trap::install();
+            Ok(engine)
+        })
+        .as_ref()
+        .map_err(wasmtime::Error::msg)
+}
+
+/// An engine that compiles for any x86-64 processor of the last decade, rather than for this one.
+pub(crate) fn portable() -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.target("x86_64-unknown-linux-gnu")?;
+    for feature in ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt"] {
+        // SAFETY: code that uses these is only loaded where the engine finds them: it compares the module's flags
+        // with the processor's when it deserialises.
+        unsafe { config.cranelift_flag_enable(feature) };
+    }
+    Engine::new(&config)
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with a machine or a program, in a user's words.
+use std::io;
+
+/// Why a machine could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The size of memory makes no sense.
+    #[error("{size} bytes of memory are {}; give between {min} and {max} bytes", if size < min { "too few for this kernel" } else { "too many" })]
+    MemorySize {
+        /// Bytes asked for.
+        size: u64,
+        /// Bytes that the kernel and the files need at least.
+        min: u64,
+        /// The most that a 32-bit machine can have.
+        max: u64,
+    },
+    /// The host refused memory.
+    #[error("the host gives no memory for the machine")]
+    HostMemory(#[source] io::Error),
+    /// The host refused a thread or a timer.
+    #[error("the host gives no thread for the machine")]
+    Thread(#[source] io::Error),
+    /// The kernel does not fit this machine.
+    #[error("the kernel does not fit this machine: {0}")]
+    Kernel(String),
+    /// The command line is too long.
+    #[error("the kernel's command line has {0} bytes; at most {max} are possible", max = wasmlinux_boundary::CMDLINE_SIZE - 1)]
+    CommandLine(usize),
+    /// The engine refused.
+    #[error("the WebAssembly engine: {0}")]
+    Engine(String),
+}
+
+impl From<wasmtime::Error> for Error {
+    fn from(error: wasmtime::Error) -> Error {
+        Error::Engine(format!("{error:#}"))
+    }
+}
+
+/// Why a program is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// It is damaged, or no WebAssembly, or uses what is not allowed.
+    #[error("not a valid WebAssembly module: {0}")]
+    Invalid(String),
+    /// It imports what this system does not have.
+    #[error("unknown import {module}.{name}: not a program for WasmLinux (build it with wasmlinux-cc)")]
+    Import {
+        /// Module name of the import.
+        module: String,
+        /// Name of the import.
+        name: String,
+    },
+    /// It lacks an export that every program has.
+    #[error("no export {0}: not a program for WasmLinux (build it with wasmlinux-cc)")]
+    Export(&'static str),
+    /// It exceeds a limit of the loader.
+    #[error("{what}: {value}, of at most {limit}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much the program has.
+        value: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// The engine could not compile it.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+}

@@ -1,0 +1,130 @@
+//! What the kernel imports: `docs/machine.md` describes each.
+use crate::{
+    clock::Clock,
+    cpu::{self, Request, cpu, suspend},
+    engine, stack,
+    task::{TaskData, Thrown, UserEntry, UserStart, names},
+};
+use std::sync::OnceLock;
+use wasmlinux_boundary::{ENTRY_FORK, IMPORT_MODULE};
+use wasmtime::{AsContextMut, Caller, Error, Linker, Result, Val, WasmBacktrace};
+
+type Guest<'a> = Caller<'a, TaskData>;
+
+/// The imports, but for memory.
+pub(crate) fn linker() -> Result<&'static Linker<TaskData>> {
+    static LINKER: OnceLock<Result<Linker<TaskData>, String>> = OnceLock::new();
+    LINKER.get_or_init(|| make().map_err(|e| format!("{e:#}"))).as_ref().map_err(Error::msg)
+}
+
+fn make() -> Result<Linker<TaskData>> {
+    let mut linker = Linker::new(engine::get()?);
+    devices(&mut linker)?;
+    tasks(&mut linker)?;
+    users(&mut linker)?;
+    Ok(linker)
+}
+
+/// Bytes that the kernel named; a trap of the kernel if they are not all memory.
+fn bytes<R>(at: u32, len: u32, f: impl FnOnce(&mut cpu::Cpu, &mut [u8]) -> R) -> Result<R> {
+    cpu(|cpu| {
+        let board = cpu.board.clone();
+        match board.physical.slice(at, len) {
+            Some(bytes) => Ok(f(cpu, bytes)),
+            None => Err(Error::msg(format!("bad physical address {at:#x}, {len} bytes"))),
+        }
+    })
+}
+
+fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
+    let m = IMPORT_MODULE;
+    linker.func_wrap(m, "console_write", |at: u32, len: u32| bytes(at, len, |cpu, text| (cpu.console)(text)))?;
+    linker.func_wrap(m, "clock_monotonic", || cpu(|cpu| cpu.clock.monotonic()))?;
+    linker.func_wrap(m, "clock_realtime", Clock::realtime)?;
+    linker.func_wrap(m, "timer_set", |nanoseconds: u64| cpu(|cpu| cpu.clock.set(nanoseconds)))?;
+    linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
+    linker.func_wrap_async(m, "power_off", |_: Guest<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
+    linker.func_wrap(m, "stream_read", |id: u32, at: u32, len: u32| bytes(at, len, |cpu, buf| cpu.streams.guest_read(id, buf)))?;
+    linker.func_wrap(m, "stream_write", |id: u32, at: u32, len: u32| bytes(at, len, |cpu, buf| cpu.streams.guest_write(id, buf)))?;
+    linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
+    linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;
+    Ok(())
+}
+
+fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
+    let m = IMPORT_MODULE;
+    linker.func_wrap(m, "task_create", |task: u32, sp: u32| cpu(|cpu| cpu.created.push((task, sp))))?;
+    linker.func_wrap(m, "task_destroy", |task: u32| cpu(|cpu| cpu.destroyed.push(task)))?;
+    linker.func_wrap_async(m, "task_switch", |_: Guest<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
+    linker.func_wrap(m, "stack_check", stack_check)?;
+    linker.func_wrap(m, "backtrace", |caller: Guest<'_>, at: u32, len: u32| {
+        let text = names(&WasmBacktrace::force_capture(&caller));
+        let text = &text.as_bytes()[..text.len().min(len as usize)];
+        bytes(at, text.len() as u32, |_, to| to.copy_from_slice(text))?;
+        Ok(text.len() as i32)
+    })?;
+    linker.func_wrap(m, "tlb_flush", |pgd: u32, start: u32, end: u32| cpu(|cpu| cpu.space_flush(pgd, start, end)))?;
+    linker.func_wrap(m, "mm_destroy", |pgd: u32| cpu(|cpu| cpu.space_destroy(pgd)))?;
+    Ok(())
+}
+
+fn stack_check() -> Result<()> {
+    let marker = 0u8;
+    let here = &raw const marker as usize;
+    if here > cpu::stack_limit() { Ok(()) } else { stack_check_slow(here) }
+}
+
+#[cold]
+fn stack_check_slow(here: usize) -> Result<()> {
+    if cpu(|cpu| cpu.board.interrupts().unplugged()) {
+        return Err(Error::from(Thrown::Unplugged));
+    }
+    let limit = stack::limit_for(here);
+    cpu::set_stack_limit(limit);
+    if here > limit { Ok(()) } else { Err(Error::from(Thrown::StackExhausted)) }
+}
+
+fn users(linker: &mut Linker<TaskData>) -> Result<()> {
+    let m = IMPORT_MODULE;
+    // Compiling needs more stack than a task has, so the processor's thread does it.
+    linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len): (u32, u32)| {
+        Box::new(async move {
+            suspend(Request::Load(at, len)).await;
+            cpu::load_result()
+        })
+    })?;
+    linker.func_wrap(m, "module_drop", |handle: u32| cpu(|cpu| drop(cpu.handles.remove(&handle))))?;
+    linker.func_wrap(m, "user_exec", |handle: u32, pgd: u32, sp: u32| {
+        cpu(|cpu| {
+            let program = cpu.handles.remove(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?;
+            let globals = vec![("__stack_pointer".into(), Val::I32(sp as i32))];
+            cpu.starts.insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), globals });
+            Ok(())
+        })
+    })?;
+    linker.func_wrap(m, "user_clone", |mut caller: Guest<'_>, task: u32, pgd: u32, entry: u32, sp: u32, tp: u32| {
+        let Some(program) = caller.data().program.clone() else { return Err(Error::msg("user_clone() without a program")) };
+        let copied = caller.data().globals.clone();
+        let mut globals: Vec<(String, Val)> = copied.into_iter().map(|(name, global)| (name, global.get(caller.as_context_mut()))).collect();
+        if entry != ENTRY_FORK {
+            for (name, value) in &mut globals {
+                match name.as_str() {
+                    "__stack_pointer" => *value = Val::I32(sp as i32),
+                    "__wasm_tp" if tp != 0 => *value = Val::I32(tp as i32),
+                    _ => {}
+                }
+            }
+        }
+        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry: UserEntry::of_clone(entry, sp), globals }));
+        Ok(())
+    })?;
+    linker.func_wrap(m, "user_restart", || -> Result<()> { Err(Error::from(Thrown::Restart)) })?;
+    linker.func_wrap(m, "user_sp_get", |mut caller: Guest<'_>| {
+        caller.data().stack_pointer.map_or(0, |global| global.get(caller.as_context_mut()).i32().unwrap_or(0))
+    })?;
+    linker.func_wrap(m, "user_sp_set", |mut caller: Guest<'_>, sp: i32| {
+        caller.data().stack_pointer.map_or(Ok(()), |global| global.set(caller.as_context_mut(), Val::I32(sp)))
+    })?;
+    Ok(())
+}
+

@@ -1,0 +1,77 @@
+//! Interrupt lines, and the signal that makes the processor look at them.
+use crate::{physical::Physical, trap};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
+};
+use wasmlinux_boundary::{IRQ_LINES, boot_info};
+use wasmlinux_devices::Interrupt;
+
+/// The interrupt controller of a machine: raises lines from any thread.
+pub(crate) struct Interrupts {
+    physical: Arc<Physical>,
+    /// Physical address of `struct boot_info`.
+    boot_info: u32,
+    unplugged: AtomicBool,
+    /// The thread that is the processor, while there is one.
+    processor: Mutex<Option<i32>>,
+}
+
+impl Interrupts {
+    /// `boot_info` has been checked to lie in physical memory, aligned to words.
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32) -> Interrupts {
+        Interrupts { physical, boot_info, unplugged: AtomicBool::new(false), processor: Mutex::new(None) }
+    }
+
+    fn at(&self, offset: u32) -> *mut u8 {
+        self.physical.base().wrapping_add((self.boot_info + offset) as usize)
+    }
+
+    fn pending_word(&self) -> &AtomicU32 {
+        // SAFETY: in memory and aligned, by new(); both sides use it as an atomic word.
+        unsafe { AtomicU32::from_ptr(self.at(boot_info::IRQ_PENDING).cast()) }
+    }
+
+    /// Something is pending.
+    pub(crate) fn pending(&self) -> bool {
+        self.pending_word().load(SeqCst) != 0
+    }
+
+    /// Marks a line as raised, without telling the processor. Async-signal-safe.
+    pub(crate) fn mark(&self, line: u32) {
+        debug_assert!(line < IRQ_LINES);
+        // SAFETY: in memory, by new().
+        let line = unsafe { AtomicU8::from_ptr(self.at(boot_info::IRQ_LINE + line)) };
+        // In this order: the kernel clears them in the other one.
+        line.store(1, SeqCst);
+        self.pending_word().store(1, SeqCst);
+    }
+
+    /// The calling thread is the processor from now on, or nobody is.
+    pub(crate) fn set_processor(&self, thread: Option<i32>) {
+        *self.processor.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+    }
+
+    fn kick(&self) {
+        if let Some(thread) = *self.processor.lock().unwrap_or_else(PoisonError::into_inner) {
+            trap::interrupt_thread(thread);
+        }
+    }
+
+    /// The machine shall end at once.
+    pub(crate) fn unplug(&self) {
+        self.unplugged.store(true, SeqCst);
+        self.kick();
+    }
+
+    pub(crate) fn unplugged(&self) -> bool {
+        self.unplugged.load(SeqCst)
+    }
+}
+
+impl Interrupt for Interrupts {
+    fn raise(&self, line: u32) {
+        self.mark(line);
+        self.kick();
+    }
+}

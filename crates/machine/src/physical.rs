@@ -1,0 +1,116 @@
+//! Physical memory: a memfd, mapped once for all kernel instances of a machine.
+use crate::{Error, engine::SPACE};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, FromRawFd},
+    ptr,
+    sync::OnceLock,
+};
+use wasmlinux_boundary::WASM_PAGE;
+use wasmtime::Module;
+
+/// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
+/// the kernel is a trap.
+pub(crate) struct Physical {
+    base: *mut u8,
+    size: usize,
+    file: File,
+    /// See memory.rs: the module through which the engine is given this memory.
+    holder: OnceLock<Module>,
+}
+
+// SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each method's contract.
+unsafe impl Send for Physical {}
+// SAFETY: as above.
+unsafe impl Sync for Physical {}
+
+impl Physical {
+    /// The most bytes a machine can have: the last page stays free, so that no address looks like an error number.
+    pub(crate) const MAX: u64 = SPACE as u64 - WASM_PAGE as u64;
+
+    /// `size` in bytes, a multiple of [`WASM_PAGE`].
+    pub(crate) fn new(size: usize) -> Result<Physical, Error> {
+        let host = |_| Error::HostMemory(io::Error::last_os_error());
+        // SAFETY: a constant name; the result is checked.
+        let fd = unsafe { libc::memfd_create(c"wasmlinux-memory".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(host(()));
+        }
+        // SAFETY: a new descriptor that nobody else owns.
+        let file = unsafe { File::from_raw_fd(fd) };
+        file.set_len(size as u64).map_err(Error::HostMemory)?;
+        let base = reserve(2 * SPACE).map_err(Error::HostMemory)?;
+        let memory = Physical { base, size, file, holder: OnceLock::new() };
+        // SAFETY: within the reservation that was just made and that nobody else knows.
+        unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+            let at = base.add(WASM_PAGE as usize);
+            let mapped = libc::mmap(at.cast(), size - WASM_PAGE as usize, protection, flags, memory.file.as_raw_fd(), WASM_PAGE.into());
+            if mapped != at.cast() {
+                return Err(host(()));
+            }
+        }
+        Ok(memory)
+    }
+
+    /// The module that stands for this memory, made by `make` of its size at the first use.
+    pub(crate) fn holder(&self, make: impl FnOnce(usize) -> wasmtime::Result<Module>) -> wasmtime::Result<Module> {
+        if self.holder.get().is_none() {
+            let _ = self.holder.set(make(self.size)?);
+        }
+        self.holder.get().cloned().ok_or_else(|| wasmtime::Error::msg("just set"))
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+
+    /// The bytes at a physical address that the guest named, or None if they are not all memory.
+    ///
+    /// Call it on the machine's thread only, and drop the slice before guest code runs: then nobody else writes
+    /// there. (An interrupt line of `boot_info` may be raised meanwhile; a guest that hands that out as a buffer gets
+    /// what it asks for.)
+    #[expect(clippy::mut_from_ref, reason = "the contract above; memory is shared with the guest")]
+    pub(crate) fn slice(&self, at: u32, len: u32) -> Option<&mut [u8]> {
+        let (at, len) = (at as usize, len as usize);
+        if at < WASM_PAGE as usize || at.checked_add(len)? > self.size {
+            return None;
+        }
+        // SAFETY: in bounds by the check; mapped readable and writable; not aliased by this function's contract.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.base.add(at), len) })
+    }
+
+    pub(crate) fn read_u32(&self, at: u32) -> Option<u32> {
+        Some(u32::from_le_bytes((&*self.slice(at, 4)?).try_into().ok()?))
+    }
+
+    pub(crate) fn write_u32(&self, at: u32, value: u32) -> Option<()> {
+        self.slice(at, 4)?.copy_from_slice(&value.to_le_bytes());
+        Some(())
+    }
+}
+
+impl Drop for Physical {
+    fn drop(&mut self) {
+        // SAFETY: the reservation of new(), which nothing uses any more: instances keep it alive by an Arc.
+        unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
+    }
+}
+
+/// Addresses without access: what the engine may assume behind a 32-bit memory without bounds checks.
+pub(crate) fn reserve(size: usize) -> io::Result<*mut u8> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the host's choice.
+    let p = unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    if p == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(p.cast()) }
+}

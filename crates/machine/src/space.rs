@@ -1,0 +1,180 @@
+//! User address spaces. Linux keeps the page tables in physical memory; this is the hardware that walks them and
+//! the cache (host mappings) of what it found.
+use crate::{engine::SPACE, physical::{Physical, reserve}};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+use wasmlinux_boundary::{PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE, WASM_PAGE};
+
+/// Host mappings in all address spaces of this process, about: each mmap may split one in three.
+static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
+/// Where an address space is flushed rather than mapping more: the host's `vm.max_map_count` is 65,530 by default,
+/// and at the limit no mmap succeeds any more.
+const MAPPINGS_MAX: usize = 48_000;
+/// Pages that one mmap takes in, if their frames follow each other.
+const BATCH: u32 = 16;
+
+/// The format of the page tables, as the kernel image says it (`docs/machine.md`, MMU).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Format {
+    page_shift: u32,
+    pgdir_shift: u32,
+}
+
+impl Format {
+    /// None if no such tables are possible.
+    pub(crate) fn new(page_shift: u32, pgdir_shift: u32) -> Option<Format> {
+        ((12..=16).contains(&page_shift) && pgdir_shift > page_shift && pgdir_shift < 32).then_some(Format { page_shift, pgdir_shift })
+    }
+}
+
+/// One user address space: 4 GiB and a guard, in which frames of physical memory appear.
+pub(crate) struct Space {
+    base: *mut u8,
+    /// Physical address of the page directory.
+    pgd: u32,
+    physical: Arc<Physical>,
+    format: Format,
+    mappings: AtomicUsize,
+}
+
+// SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
+unsafe impl Send for Space {}
+// SAFETY: as above.
+unsafe impl Sync for Space {}
+
+/// What the walk found.
+struct Entry {
+    frame: u32,
+    writable: bool,
+}
+
+impl Space {
+    pub(crate) fn new(pgd: u32, physical: Arc<Physical>, format: Format) -> io::Result<Space> {
+        Ok(Space { base: reserve(2 * SPACE)?, pgd, physical, format, mappings: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// A word of physical memory; 0, which is never present, where there is none. Async-signal-safe.
+    fn peek(&self, at: u32) -> u32 {
+        let at = at as usize;
+        if at < WASM_PAGE as usize || at + 4 > self.physical.size() || !at.is_multiple_of(4) {
+            return 0;
+        }
+        // SAFETY: in bounds and aligned. The kernel does not run now (this thread is its processor).
+        unsafe { self.physical.base().add(at).cast::<u32>().read_volatile() }
+    }
+
+    fn walk(&self, va: u32) -> Option<Entry> {
+        let Format { page_shift, pgdir_shift } = self.format;
+        let directory = self.peek(self.pgd.wrapping_add(4 * (va >> pgdir_shift)));
+        if directory & PTE_PRESENT == 0 {
+            return None;
+        }
+        let index = (va & ((1 << pgdir_shift) - 1)) >> page_shift;
+        let entry = self.peek((directory & !0xfff).wrapping_add(4 * index));
+        let page = 1u32 << page_shift;
+        let frame = entry & !(page - 1);
+        let wanted = PTE_PRESENT | PTE_USER;
+        if entry & wanted != wanted || frame as u64 + page as u64 > self.physical.size() as u64 {
+            return None;
+        }
+        Some(Entry { frame, writable: entry & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY })
+    }
+
+    /// The hardware walk: maps the page of `va`, and those after it whose frames follow, if the tables allow the access.
+    /// False if the kernel has to be asked. Async-signal-safe; on the machine's thread only.
+    pub(crate) fn map(&self, va: u32, write: bool) -> bool {
+        let page = 1u32 << self.format.page_shift;
+        let va = va & !(page - 1);
+        let Some(first) = self.walk(va) else { return false };
+        if write && !first.writable {
+            return false;
+        }
+        let mut count = 1;
+        while count < BATCH {
+            let step = count * page;
+            match va.checked_add(step).and_then(|va| self.walk(va)) {
+                Some(next) if next.frame == first.frame + step && next.writable == first.writable => count += 1,
+                _ => break,
+            }
+        }
+        if MAPPINGS.load(Relaxed) > MAPPINGS_MAX {
+            self.flush_all();
+        }
+        let protection = libc::PROT_READ | if first.writable { libc::PROT_WRITE } else { 0 };
+        let len = (count * page) as usize;
+        // SAFETY: within our reservation (va + len <= 4 GiB, as walk() took each page of it); the frames lie in the memfd.
+        unsafe {
+            let at = self.base.add(va as usize);
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+            if libc::mmap(at.cast(), len, protection, flags, self.physical.fd(), first.frame.into()) != at.cast() {
+                fatal(c"wasmlinux: the host refuses a mapping (vm.max_map_count?)\n");
+            }
+            // One read brings in the host's own page table entries of 64 KiB around it: a fifth of what faults on each would cost.
+            for offset in (0..len).step_by(WASM_PAGE as usize) {
+                at.add(offset).read_volatile();
+            }
+        }
+        self.mappings.fetch_add(2, Relaxed);
+        MAPPINGS.fetch_add(2, Relaxed);
+        true
+    }
+
+    /// Forgets what is mapped from `start` up to `end`, user addresses.
+    pub(crate) fn flush(&self, start: u32, end: u32) {
+        if start == 0 && end >= 0xffff_0000 {
+            return self.flush_all();
+        }
+        if start < end {
+            self.unmap(start as usize, (end - start) as usize);
+            self.mappings.fetch_add(1, Relaxed);
+            MAPPINGS.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Forgets everything. Async-signal-safe.
+    pub(crate) fn flush_all(&self) {
+        let mappings = self.mappings.swap(0, Relaxed);
+        if mappings != 0 {
+            self.unmap(0, SPACE);
+            MAPPINGS.fetch_sub(mappings, Relaxed);
+        }
+    }
+
+    fn unmap(&self, start: usize, len: usize) {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        // SAFETY: within our reservation: start + len is at most 4 GiB.
+        unsafe {
+            let at = self.base.add(start).cast();
+            if libc::mmap(at, len, libc::PROT_NONE, flags, -1, 0) != at {
+                fatal(c"wasmlinux: the host refuses to unmap (vm.max_map_count?)\n");
+            }
+        }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        MAPPINGS.fetch_sub(self.mappings.load(Relaxed), Relaxed);
+        // SAFETY: the reservation of new(); instances that use it hold an Arc of this.
+        unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
+    }
+}
+
+/// There is no way on, and a signal handler can neither report nor unwind.
+fn fatal(message: &std::ffi::CStr) -> ! {
+    // SAFETY: write() and abort() are async-signal-safe; the message is a constant.
+    unsafe {
+        libc::write(2, message.as_ptr().cast(), message.count_bytes());
+        libc::abort();
+    }
+}
+

@@ -1,0 +1,74 @@
+//! Reads the command line, dispatches, and turns every failure into one line and a status.
+//!
+//! `options` says what can be given, `run` runs a command in a machine, `pump` carries its standard streams,
+//! `signals` passes signals on.
+mod options;
+mod pump;
+mod run;
+mod signals;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use options::{Options, Verb};
+
+/// Our own failure, as docker has it.
+pub(crate) const STATUS_ERROR: u8 = 125;
+/// The command was found and could not be executed.
+pub(crate) const STATUS_NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub(crate) const STATUS_NOT_FOUND: u8 = 127;
+/// The guest asked for a reboot.
+pub(crate) const STATUS_REBOOT: u8 = 122;
+/// The kernel panicked.
+pub(crate) const STATUS_PANIC: u8 = 123;
+
+/// The exit status.
+pub(crate) fn main() -> u8 {
+    std::panic::set_hook(Box::new(|info| {
+        complain(&format!("a bug in wasmlinux: {}", info.to_string().replace('\n', " ")));
+        // Whichever thread it was: nothing waits for what it did not do.
+        std::process::exit(STATUS_ERROR.into());
+    }));
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return usage(&error),
+    };
+    match options.verb {
+        Verb::Run(run) => run::run(&run),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Options::command(), "wasmlinux", &mut std::io::stdout());
+            0
+        }
+    }
+}
+
+/// Help and version are no errors; for the rest clap's first line says it all.
+fn usage(error: &clap::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            STATUS_ERROR
+        }
+        _ => {
+            let text = error.to_string();
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let mut first = lines.next().unwrap_or("bad usage").trim_start_matches("error: ").to_owned();
+            // A list of what is missing or possible stands on lines of its own.
+            for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
+                first.push(' ');
+                first.push_str(line);
+            }
+            complain(&format!("{first} (see `wasmlinux run --help`)"));
+            STATUS_ERROR
+        }
+    }
+}
+
+/// One line on standard error.
+pub(crate) fn complain(text: &str) {
+    eprintln!("wasmlinux: {text}");
+}

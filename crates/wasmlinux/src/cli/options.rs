@@ -1,0 +1,176 @@
+//! What can be given on the command line.
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use wasmlinux::MEMORY_DEFAULT;
+
+/// Linux in one file: the real kernel, compiled to WebAssembly, runs the command.
+#[derive(Debug, Parser)]
+#[command(name = "wasmlinux", version, arg_required_else_help = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Boot a machine, run a command in it, exit with its status
+    Run(Run),
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasmlinux run uname -a
+  wasmlinux run sha256sum < file
+  wasmlinux run -e NAME=value -w /tmp env
+  wasmlinux run --add ./prog:/bin/prog prog argument
+  wasmlinux run --add ./folder:/data ls -l /data
+
+Exit status:
+  the command's own; 128+N if signal N ended it; 125 for a failure of wasmlinux itself,
+  126 if the command cannot be executed, 127 if it is not found. If the guest ends the
+  machine: 0 after poweroff or halt, 122 after reboot, 123 after a panic of the kernel.";
+
+/// Options of `run`; they mean what they mean to docker.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Run {
+    /// Set a variable of the command's environment; without a value, as it is here
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+
+    /// Read variables from a file, a NAME=VALUE on each line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+
+    /// Working directory of the command; made if absent
+    #[arg(short = 'w', long = "workdir", value_name = "DIR", default_value = "/")]
+    pub(crate) dir: OsString,
+
+    /// The machine's host name
+    #[arg(long, value_name = "NAME", default_value = "wasmlinux")]
+    pub(crate) hostname: String,
+
+    /// Memory of the machine, with a suffix b, k, m or g; the host gives only what is used
+    #[arg(short = 'm', long, value_name = "SIZE", default_value = "1g", value_parser = memory)]
+    pub(crate) memory: u64,
+
+    /// Put a copy of a file or folder into the root file system
+    #[arg(long, value_name = "HOST:GUEST", value_parser = OsStringValueParser::new().try_map(add))]
+    pub(crate) add: Vec<(PathBuf, OsString)>,
+
+    /// Print kernel messages up to a level (0 emergencies, 4 warnings, 6 information, 7 debugging) on standard error
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "6",
+        value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub(crate) kernel_log: Option<u8>,
+
+    /// Add to the kernel's command line; `provoke=bug` (panic, oops, trap, stack) makes it fail on purpose, to see what it prints
+    #[arg(long, value_name = "ARG")]
+    pub(crate) kernel_arg: Vec<String>,
+
+    /// Say on standard error what is done
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+
+    /// The command and its arguments; `sh` if there is none
+    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Run {
+    /// The command's environment, in the order in which later ones win: files, then options.
+    pub(crate) fn environment(&self) -> Result<Vec<(OsString, OsString)>, String> {
+        let mut all = Vec::new();
+        for path in &self.env_file {
+            let text = std::fs::read(path).map_err(|e| format!("cannot read the environment file {}: {e}", path.display()))?;
+            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            all.extend(lines.filter(|line| !line.is_empty() && line[0] != b'#').map(OsStr::from_bytes).map(OsStr::to_owned));
+        }
+        all.extend(self.env.iter().cloned());
+        let mut environment = Vec::new();
+        for entry in all {
+            let bytes = entry.as_bytes();
+            match bytes.iter().position(|byte| *byte == b'=') {
+                Some(0) => return Err(format!("-e {}: the name is missing; give NAME=VALUE", entry.display())),
+                Some(at) => environment.push((OsString::from_vec(bytes[..at].into()), OsString::from_vec(bytes[at + 1..].into()))),
+                None if bytes.is_empty() => return Err("-e: the name is missing; give NAME=VALUE".into()),
+                // As docker: a variable that is not set here is left out.
+                None => environment.extend(std::env::var_os(&entry).map(|value| (entry, value))),
+            }
+        }
+        Ok(environment)
+    }
+}
+
+/// A size as docker takes it.
+fn memory(text: &str) -> Result<u64, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let text = text.strip_suffix("ib").or_else(|| text.strip_suffix('b').filter(|t| !t.ends_with(|c: char| c.is_ascii_digit()))).unwrap_or(&text);
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, c)) if c.is_ascii_alphabetic() => (&text[..at], Some(c)),
+        _ => (text, None),
+    };
+    let shift = match unit {
+        None | Some('b') => 0,
+        Some('k') => 10,
+        Some('m') => 20,
+        Some('g') => 30,
+        Some(_) => return Err(format!("not a size; give a number and b, k, m or g, such as {}m", MEMORY_DEFAULT >> 20)),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a size; give a number and b, k, m or g, such as 512m".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large; a machine has at most 4g".to_owned())
+}
+
+/// `HOST:GUEST`; without `:GUEST` the same absolute path.
+fn add(text: OsString) -> Result<(PathBuf, OsString), String> {
+    let bytes = text.as_bytes();
+    let (host, guest) = match bytes.iter().rposition(|byte| *byte == b':') {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, bytes),
+    };
+    if host.is_empty() {
+        return Err("the host's path is missing; give HOST:GUEST".into());
+    }
+    if guest.first() != Some(&b'/') {
+        return Err("the guest's path must be absolute; give HOST:/GUEST".into());
+    }
+    Ok((PathBuf::from(OsStr::from_bytes(host)), OsString::from_vec(guest.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_dockers() {
+        assert_eq!(memory("512m"), Ok(512 << 20));
+        assert_eq!(memory("1G"), Ok(1 << 30));
+        assert_eq!(memory("64MiB"), Ok(64 << 20));
+        assert_eq!(memory("64MB"), Ok(64 << 20));
+        assert_eq!(memory("4096"), Ok(4096));
+        assert_eq!(memory("4096b"), Ok(4096));
+        assert!(memory("m").is_err() && memory("1x").is_err() && memory("").is_err() && memory("99999999999g").is_err());
+    }
+
+    #[test]
+    fn additions_have_two_paths() {
+        assert_eq!(add("a:b:/c".into()), Ok(("a:b".into(), "/c".into())));
+        assert_eq!(add("/a".into()), Ok(("/a".into(), "/a".into())));
+        assert!(add("a:c".into()).is_err() && add(":/c".into()).is_err());
+    }
+
+    #[test]
+    fn the_command_keeps_its_options() {
+        let options = Options::try_parse_from(["wasmlinux", "run", "-e", "A=b", "ls", "-l", "--", "-e"]).unwrap();
+        let Verb::Run(run) = options.verb else { panic!() };
+        assert_eq!(run.command, ["ls", "-l", "--", "-e"]);
+        assert_eq!(run.environment(), Ok(vec![("A".into(), "b".into())]));
+    }
+}

@@ -1,0 +1,167 @@
+//! What can go wrong, in the caller's words.
+use crate::Errno;
+use crate::machine::{MEMORY_MAX, MEMORY_MIN};
+use wasmlinux_machine::Outcome;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The library was built without kernel and root file system.
+    #[error("this build has no guest in it: run `cargo xtask build`, which makes one")]
+    NoGuest,
+    /// The amount of memory asked for is out of range.
+    #[error("{} of memory: a machine has from {} to {}", size(*.asked), size(MEMORY_MIN), size(MEMORY_MAX))]
+    Memory {
+        /// What was asked for, in bytes.
+        asked: u64,
+    },
+    /// What is added to the root file system does not fit into the memory.
+    #[error("{} of memory are too little for the {} of files that are added: give the machine at least {}",
+        size(*.memory), size(*.files), size(*.needed))]
+    FilesTooLarge {
+        /// The machine's memory, in bytes.
+        memory: u64,
+        /// The archive of the added files, in bytes.
+        files: u64,
+        /// What would do, in bytes.
+        needed: u64,
+    },
+    /// A file or folder could not be added to the root file system.
+    #[error("{0}")]
+    Add(#[from] wasmlinux_image::cpio::Error),
+    /// The kernel's command line is too long or has a zero byte in it.
+    #[error("the kernel's arguments are too long (at most {} bytes), or hold a zero byte", wasmlinux_boundary::CMDLINE_SIZE - 1)]
+    KernelArguments,
+    /// The host name is empty, longer than 64 bytes, or not one word.
+    #[error("`{0}` is no host name: 1 to 64 printable characters without spaces")]
+    Hostname(String),
+    /// The machine could not be switched on.
+    #[error("{0}")]
+    Machine(#[from] wasmlinux_machine::Error),
+    /// The machine ended before its first process was up.
+    #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
+    Boot {
+        /// How it ended.
+        outcome: Outcome,
+        /// The last kernel messages.
+        messages: String,
+    },
+    /// The machine's first process was not up in time.
+    #[error("the machine was not up after {} seconds{}", .after.as_secs(), last_line(.messages))]
+    BootTimeout {
+        /// How long it was waited for.
+        after: std::time::Duration,
+        /// The last kernel messages.
+        messages: String,
+    },
+    /// The machine is off, or went off meanwhile.
+    #[error("the machine is off")]
+    Off,
+    /// A command could not be started.
+    #[error("cannot {step} `{subject}`: {errno}")]
+    Spawn {
+        /// What was being done.
+        step: SpawnStep,
+        /// The program, folder or stream.
+        subject: String,
+        /// The guest's reason.
+        errno: Errno,
+    },
+    /// A host task could not be started.
+    #[error("cannot start a host task: {0}")]
+    Task(Errno),
+    /// The host task's process has ended, killed perhaps.
+    #[error("the host task has ended")]
+    TaskEnded,
+    /// A system call failed in the guest.
+    #[error("{call}: {errno}")]
+    System {
+        /// The call's name or number.
+        call: &'static str,
+        /// The guest's reason.
+        errno: Errno,
+    },
+    /// A string for the guest has a zero byte in it.
+    #[error("`{0}` has a zero byte in it")]
+    ZeroByte(String),
+    /// Arguments and environment of a command, or the buffers of a system call, are larger than the channel takes.
+    #[error("{what} of {size} bytes: at most {limit} can be handed over")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The guest's side of the control channel sent what it must not.
+    #[error("the guest broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// A thread could not be started, or a stream failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The step at which a command could not be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnStep {
+    /// Finding and executing the program.
+    Execute,
+    /// Entering the working directory.
+    ChangeDirectory,
+    /// Opening a standard stream.
+    OpenStream,
+}
+
+impl std::fmt::Display for SpawnStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SpawnStep::Execute => "run",
+            SpawnStep::ChangeDirectory => "enter the working directory",
+            SpawnStep::OpenStream => "open a standard stream of",
+        })
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error,
+            Error::Off | Error::TaskEnded => std::io::Error::new(std::io::ErrorKind::BrokenPipe, error),
+            error => std::io::Error::other(error),
+        }
+    }
+}
+
+/// A size as a person writes it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        _ if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes >= 10 << 20 => format!("{} MiB", bytes.div_ceil(1 << 20)),
+        _ if bytes >= 1 << 10 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn how_it_ended(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Off => "it switched itself off".into(),
+        Outcome::Halt => "it halted".into(),
+        Outcome::Reboot => "it asked for a reboot".into(),
+        Outcome::Panic => "the kernel panicked".into(),
+        Outcome::Unplugged => "it was unplugged".into(),
+        Outcome::Failed(why) => why.clone(),
+        #[allow(unreachable_patterns, reason = "more kinds of end may come")]
+        other => format!("{other:?}"),
+    }
+}
+
+/// The kernel's last words, for the end of a message.
+fn last_line(messages: &str) -> String {
+    match messages.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!(" (last kernel message: {})", line.trim()),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,17 @@
+//! The guest that is inside this library: kernel, compiled programs, base root file system.
+use crate::Error;
+use std::sync::OnceLock;
+use wasmlinux_machine::Guest;
+
+static BUNDLE: Option<&[u8]> = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+
+/// The guest, parsed when it is asked for first.
+pub(crate) fn guest() -> Result<&'static Guest, Error> {
+    static GUEST: OnceLock<Guest> = OnceLock::new();
+    if let Some(guest) = GUEST.get() {
+        return Ok(guest);
+    }
+    let loaded = Guest::load(BUNDLE.ok_or(Error::NoGuest)?)?;
+    // If two threads came here, one of the two is dropped.
+    Ok(GUEST.get_or_init(|| loaded))
+}

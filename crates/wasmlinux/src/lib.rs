@@ -1,0 +1,40 @@
+//! Linux as a library: a machine that boots the real kernel, compiled to WebAssembly, in this process.
+//!
+//! ```no_run
+//! use std::io::Read;
+//! use wasmlinux::{Machine, Stdio};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let machine = Machine::builder().memory(256 << 20).boot()?;
+//! let mut child = machine.command("uname").arg("-a").stdout(Stdio::piped()).spawn()?;
+//! let mut text = String::new();
+//! child.stdout.take().unwrap().read_to_string(&mut text)?;
+//! assert!(child.wait()?.success());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug.
+//! - [`Command`] and [`Child`] run programs of the guest, after the model of [`std::process`].
+//! - [`HostTask`] makes system calls on the guest's kernel from here, as a process of its own.
+//!
+//! Everything may be used from any thread. Nothing panics on what the guest or the caller does: see [`Error`].
+#![deny(unsafe_code)]
+
+mod command;
+mod control;
+mod errno;
+mod error;
+mod guest;
+mod machine;
+mod process;
+mod task;
+
+pub use command::{Command, Output, Stdio};
+pub use errno::Errno;
+pub use error::{Error, SpawnStep};
+pub use machine::{Builder, MEMORY_DEFAULT, MEMORY_MAX, MEMORY_MIN, Machine};
+pub use process::{Child, ExitStatus, Process};
+pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
+pub use wasmlinux_devices::{StreamReader, StreamWriter};
+pub use wasmlinux_machine::Outcome;

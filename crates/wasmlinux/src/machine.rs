@@ -1,0 +1,262 @@
+//! The machine, as a caller sees it: built, booted, given commands, switched off.
+use crate::command::Command;
+use crate::control::{Control, Message, Phase};
+use crate::guest::guest;
+use crate::task::HostTask;
+use crate::{Error, Outcome};
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmlinux_boundary as boundary;
+use wasmlinux_devices::{Console, Streams};
+use wasmlinux_image::cpio;
+use wasmlinux_machine as computer;
+
+/// Least memory of a machine, in bytes.
+pub const MEMORY_MIN: u64 = 32 << 20;
+/// Most memory of a machine, in bytes: what 32-bit addresses reach, but for one page.
+pub const MEMORY_MAX: u64 = (4 << 30) - boundary::WASM_PAGE as u64;
+/// Memory of a machine if nothing else is said, in bytes. The host gives only what is used.
+pub const MEMORY_DEFAULT: u64 = 1 << 30;
+
+/// Kernel messages that are kept for the report of a machine that failed, in bytes.
+const MESSAGES: usize = 64 << 10;
+/// A boot takes milliseconds; a host may be busy.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a machine will be: see [`Machine::builder`].
+pub struct Builder {
+    memory: u64,
+    hostname: String,
+    files: Vec<(PathBuf, OsString)>,
+    contents: Vec<(OsString, u32, Vec<u8>)>,
+    kernel_args: Vec<String>,
+    kernel_log: Option<(u8, Box<dyn Write + Send>)>,
+    cache: Option<PathBuf>,
+}
+
+impl Builder {
+    fn new() -> Builder {
+        Builder {
+            memory: MEMORY_DEFAULT,
+            hostname: "wasmlinux".into(),
+            files: Vec::new(),
+            contents: Vec::new(),
+            kernel_args: Vec::new(),
+            kernel_log: None,
+            cache: default_cache(),
+        }
+    }
+
+    /// Physical memory in bytes, [`MEMORY_MIN`] to [`MEMORY_MAX`], rounded down to 64 KiB. The default is [`MEMORY_DEFAULT`].
+    pub fn memory(mut self, bytes: u64) -> Builder {
+        self.memory = bytes;
+        self
+    }
+
+    /// The guest's host name; `wasmlinux` is the default.
+    pub fn hostname(mut self, name: impl Into<String>) -> Builder {
+        self.hostname = name.into();
+        self
+    }
+
+    /// Puts a copy of a file or folder of the host into the guest's root file system. The guest's path is
+    /// absolute; folders on the way are made. It is read by [`Builder::boot`].
+    pub fn add(mut self, host: impl Into<PathBuf>, guest: impl Into<OsString>) -> Builder {
+        self.files.push((host.into(), guest.into()));
+        self
+    }
+
+    /// Puts a file with this content and these permissions (as 0o755) into the guest's root file system.
+    pub fn add_file(mut self, guest: impl Into<OsString>, permissions: u32, content: impl Into<Vec<u8>>) -> Builder {
+        self.contents.push((guest.into(), permissions, content.into()));
+        self
+    }
+
+    /// Adds to the kernel's command line.
+    pub fn kernel_arg(mut self, arg: impl Into<String>) -> Builder {
+        self.kernel_args.push(arg.into());
+        self
+    }
+
+    /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they come. The machine waits for it.
+    pub fn kernel_log(mut self, level: u8, writer: impl Write + Send + 'static) -> Builder {
+        self.kernel_log = Some((level, Box::new(writer)));
+        self
+    }
+
+    /// The folder in which compiled programs are kept, None for nowhere. What lies in it is executed: it must
+    /// not be writable by others. The default is `wasmlinux` in the user's cache folder.
+    pub fn cache(mut self, folder: Option<PathBuf>) -> Builder {
+        self.cache = folder;
+        self
+    }
+
+    /// Switches the machine on and waits until its first process is up.
+    ///
+    /// # Errors
+    /// See the variants of [`Error`].
+    pub fn boot(self) -> Result<Machine, Error> {
+        let memory = self.memory / u64::from(boundary::WASM_PAGE) * u64::from(boundary::WASM_PAGE);
+        if !(MEMORY_MIN..=MEMORY_MAX).contains(&memory) {
+            return Err(Error::Memory { asked: self.memory });
+        }
+        let bundle = guest()?;
+        let base = bundle.initramfs();
+        let added = self.archive(base)?;
+        // The archive is in memory twice while the kernel unpacks it.
+        let needed = (MEMORY_MIN + 2 * added.len() as u64).next_multiple_of(1 << 20);
+        if needed > memory {
+            return Err(Error::FilesTooLarge { memory, files: added.len() as u64, needed });
+        }
+        let cmdline = self.cmdline()?;
+        let console = match self.kernel_log {
+            Some((_, writer)) => Console::with_live(MESSAGES, writer),
+            None => Console::new(MESSAGES),
+        };
+        let streams = Streams::new();
+        let control = Control::open(&streams)?;
+        tracing::debug!(memory, cmdline, added = added.len(), "power on");
+        let switched_on = computer::Machine::power_on(computer::Config {
+            memory,
+            cmdline,
+            initramfs: vec![Cow::Borrowed(base), Cow::Owned(added)],
+            guest: bundle.clone(),
+            cache: self.cache,
+            streams: streams.clone(),
+            console: Box::new(console.sink()),
+        });
+        let computer = switched_on.inspect_err(|_| streams.shut())?;
+        // From here on an error drops the machine, which pulls the plug.
+        let machine = Machine { computer, control, console };
+        match machine.control.ready(BOOT_LIMIT) {
+            Phase::Lost => {
+                Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
+            }
+            Phase::Starting => Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() }),
+            _ => Ok(machine),
+        }
+    }
+
+    /// What is unpacked over the base root file system.
+    fn archive(&self, base: &[u8]) -> Result<Vec<u8>, Error> {
+        let name = &self.hostname;
+        if name.is_empty() || name.len() > 64 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Error::Hostname(name.clone()));
+        }
+        let mut writer = cpio::Writer::on_top_of(base)?;
+        writer.file("/etc/hostname", 0o644, format!("{name}\n").as_bytes())?;
+        for (host, guest) in &self.files {
+            writer.add_host(host, guest.as_bytes())?;
+        }
+        for (guest, permissions, content) in &self.contents {
+            writer.file(guest.as_bytes(), *permissions, content)?;
+        }
+        Ok(writer.finish())
+    }
+
+    fn cmdline(&self) -> Result<String, Error> {
+        // The kernel shows what is less than its level. Warnings cost little and explain a failure.
+        let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
+        let mut text = format!("loglevel={level}");
+        for arg in &self.kernel_args {
+            text.push(' ');
+            text.push_str(arg);
+        }
+        if text.len() >= boundary::CMDLINE_SIZE as usize || text.contains('\0') {
+            return Err(Error::KernelArguments);
+        }
+        Ok(text)
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("memory", &self.memory)
+            .field("hostname", &self.hostname)
+            .field("files", &self.files)
+            .field("kernel_args", &self.kernel_args)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `$XDG_CACHE_HOME/wasmlinux` or `~/.cache/wasmlinux`.
+fn default_cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    folder.map(|folder| folder.join("wasmlinux"))
+}
+
+/// A machine that is running. Dropping it pulls the plug; [`Machine::shutdown`] switches it off in order.
+pub struct Machine {
+    computer: computer::Machine,
+    control: Arc<Control>,
+    console: Console,
+}
+
+impl Machine {
+    /// Begins to describe a machine.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A command to be run in this machine. A name without a slash is looked up in the command's PATH.
+    pub fn command(&self, program: impl Into<OsString>) -> Command {
+        Command::new(self.control.clone(), program.into())
+    }
+
+    /// Starts a host task: a process of the guest whose system calls are made from here.
+    ///
+    /// # Errors
+    /// [`Error::Task`], [`Error::Off`].
+    pub fn host_task(&self) -> Result<HostTask, Error> {
+        HostTask::start(&self.control)
+    }
+
+    /// Asks the guest to switch the machine off, and waits until it has.
+    ///
+    /// # Errors
+    /// [`Error::Off`] if it was off already.
+    pub fn shutdown(&self) -> Result<Outcome, Error> {
+        self.control.send(Message::new(boundary::SHUTDOWN, 0))?;
+        Ok(self.wait())
+    }
+
+    /// Waits until the machine is off, for whatever reason.
+    pub fn wait(&self) -> Outcome {
+        self.computer.wait()
+    }
+
+    /// How the machine ended; None while it is on.
+    pub fn try_wait(&self) -> Option<Outcome> {
+        self.computer.try_wait()
+    }
+
+    /// Pulls the plug: nothing in the guest learns of it.
+    pub fn power_off(&self) {
+        self.computer.power_off();
+    }
+
+    /// The last kernel messages (64 KiB at most), in whole lines.
+    pub fn kernel_messages(&self) -> String {
+        self.console.tail()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.computer.power_off();
+        self.computer.wait();
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("outcome", &self.try_wait()).finish_non_exhaustive()
+    }
+}

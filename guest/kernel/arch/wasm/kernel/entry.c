@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ways from user code into the kernel. All are plain calls of exports of
+ * the task's kernel instance: syscall() by user code itself, fault() and irq()
+ * by the host in the middle of it. Each first asks for native stack, while no
+ * lock is held: a task that has used it up ends in trap().
+ */
+#include <linux/errno.h>
+#include <linux/irqflags.h>
+#include <linux/resume_user_mode.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/syscalls.h>
+#include <asm/host.h>
+#include <asm/syscall.h>
+#include "kernel.h"
+
+static long __wasm_sys_ni_syscall(const struct pt_regs *regs)
+{
+	return -ENOSYS;
+}
+
+/* The offset counts units of 4096 bytes, whatever the page size. */
+SYSCALL_DEFINE6(mmap2, unsigned long, addr, unsigned long, len,
+		unsigned long, prot, unsigned long, flags,
+		unsigned long, fd, unsigned long, off)
+{
+	if (off & ((PAGE_SIZE >> 12) - 1))
+		return -EINVAL;
+	return ksys_mmap_pgoff(addr, len, prot, flags, fd,
+			       off >> (PAGE_SHIFT - 12));
+}
+
+#define __SYSCALL_WITH_COMPAT(nr, native, compat)	__SYSCALL(nr, native)
+
+#define __SYSCALL(nr, call)	long __wasm_##call(const struct pt_regs *regs);
+#define __wasm_sys_ni_syscall	__wasm_sys_ni_syscall_declared
+#include <asm/syscall_table_32.h>
+#undef __wasm_sys_ni_syscall
+#undef __SYSCALL
+
+#define __SYSCALL(nr, call)	[nr] = __wasm_##call,
+const sys_call_ptr_t sys_call_table[__NR_syscalls] = {
+	[0 ... __NR_syscalls - 1] = __wasm_sys_ni_syscall,
+#include <asm/syscall_table_32.h>
+};
+
+/* Interrupts that came while the kernel ran, then what the task has to do */
+void exit_to_user(struct pt_regs *regs, enum wasm_entry from)
+{
+	unsigned long work, ignore = 0;
+
+	if (unlikely(READ_ONCE(boot_info.irq_pending)))
+		wasm_irq_dispatch();
+	while ((work = read_thread_flags() & _TIF_WORK_MASK & ~ignore)) {
+		if (work & _TIF_NEED_RESCHED)
+			schedule();
+		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)) {
+			bool later = true;
+
+			if (from == FROM_SYSCALL)
+				later = do_signal(regs);
+			else
+				do_fatal_signals();
+			/* What is pending still waits for a system call. */
+			if (later)
+				ignore |= _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL;
+		}
+		if (work & _TIF_NOTIFY_RESUME)
+			resume_user_mode_work(regs);
+	}
+}
+
+static bool is_restart(long ret)
+{
+	return ret == -ERESTARTSYS || ret == -ERESTARTNOINTR ||
+	       ret == -ERESTARTNOHAND || ret == -ERESTART_RESTARTBLOCK;
+}
+
+HOST_EXPORT(syscall)
+long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
+		  unsigned long a2, unsigned long a3, unsigned long a4,
+		  unsigned long a5)
+{
+	struct pt_regs *regs = current_pt_regs();
+
+	host_stack_check();
+	regs->nr = nr;
+	regs->args[0] = a0;
+	regs->args[1] = a1;
+	regs->args[2] = a2;
+	regs->args[3] = a3;
+	regs->args[4] = a4;
+	regs->args[5] = a5;
+	for (;;) {
+		if (likely(regs->nr < __NR_syscalls))
+			regs->ret = sys_call_table[regs->nr](regs);
+		else
+			regs->ret = -ENOSYS;
+		exit_to_user(regs, FROM_SYSCALL);
+		/* No handler ran, or rt_sigreturn() asks for the call again. */
+		if (likely(!is_restart(regs->ret)))
+			break;
+		if (regs->ret == -ERESTART_RESTARTBLOCK)
+			regs->nr = __NR_restart_syscall;
+	}
+
+	if (unlikely(test_and_clear_thread_flag(TIF_EXEC)))
+		host_user_restart();
+	return regs->ret;
+}
+
+/* An access missed. On return the host retries it. */
+HOST_EXPORT(fault)
+void wasm_fault(unsigned long addr, unsigned long write)
+{
+	struct pt_regs *regs = current_pt_regs();
+
+	host_stack_check();
+	regs->user = 1;
+	wasm_user_fault(addr, write);
+	exit_to_user(regs, FROM_INTERRUPT);
+	regs->user = 0;
+}
+
+/* An interrupt came while user code ran. */
+HOST_EXPORT(irq)
+void wasm_irq(void)
+{
+	struct pt_regs *regs = current_pt_regs();
+
+	host_stack_check();
+	regs->user = 1;
+	wasm_irq_user(regs);
+	exit_to_user(regs, FROM_INTERRUPT);
+	regs->user = 0;
+}
+
+/* A trap of user code (division, unreachable, bad indirect call, stack) */
+HOST_EXPORT(trap)
+void wasm_trap(unsigned long signo, unsigned long code, unsigned long addr)
+{
+	struct pt_regs *regs = current_pt_regs();
+
+	regs->user = 1;
+	force_fatal_fault(signo, code, addr);
+	exit_to_user(regs, FROM_INTERRUPT);
+	regs->user = 0;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/clockchips.h>
+#include <linux/clocksource.h>
+#include <linux/delay.h>
+#include <linux/init.h>
+#include <linux/interrupt.h>
+#include <linux/sched/clock.h>
+#include <linux/timekeeping.h>
+#include <asm/host.h>
+
+static u64 clock_read(struct clocksource *cs)
+{
+	return host_clock_monotonic();
+}
+
+static struct clocksource wasm_clocksource = {
+	.name	= "host",
+	.rating	= 400,
+	.read	= clock_read,
+	.mask	= CLOCKSOURCE_MASK(64),
+	.flags	= CLOCK_SOURCE_IS_CONTINUOUS,
+};
+
+static int timer_set(unsigned long delta, struct clock_event_device *dev)
+{
+	host_timer_set(delta);
+	return 0;
+}
+
+static struct clock_event_device wasm_timer = {
+	.name		= "host",
+	.features	= CLOCK_EVT_FEAT_ONESHOT,
+	.rating		= 400,
+	.set_next_event	= timer_set,
+};
+
+static irqreturn_t timer_interrupt(int irq, void *dev)
+{
+	wasm_timer.event_handler(&wasm_timer);
+	return IRQ_HANDLED;
+}
+
+void __init time_init(void)
+{
+	clocksource_register_hz(&wasm_clocksource, NSEC_PER_SEC);
+	if (request_irq(MACHINE_IRQ_TIMER, timer_interrupt, IRQF_TIMER, "timer",
+			NULL))
+		panic("no timer interrupt");
+	wasm_timer.cpumask = cpumask_of(0);
+	clockevents_config_and_register(&wasm_timer, NSEC_PER_SEC, 1000,
+					LONG_MAX);
+}
+
+unsigned long long notrace sched_clock(void)
+{
+	return host_clock_monotonic();
+}
+
+void read_persistent_clock64(struct timespec64 *ts)
+{
+	*ts = ns_to_timespec64(host_clock_realtime());
+}
+
+void calibrate_delay(void)
+{
+	loops_per_jiffy = NSEC_PER_SEC / HZ;
+}
+
+void __ndelay(unsigned long ns)
+{
+	u64 end = host_clock_monotonic() + ns;
+
+	while (host_clock_monotonic() < end)
+		cpu_relax();
+}

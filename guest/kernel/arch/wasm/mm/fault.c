@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page faults of user code, and of the kernel's accesses to user memory.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+#include "mm.h"
+#include "../kernel/kernel.h"
+
+/* 0, or the signal that the access deserves, with its code in *code */
+int wasm_fault_in(unsigned long addr, bool write, unsigned int flags, int *code)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	vm_fault_t fault;
+
+	flags |= FAULT_FLAG_DEFAULT | (write ? FAULT_FLAG_WRITE : 0);
+retry:
+	*code = SEGV_MAPERR;
+	vma = lock_mm_and_find_vma(mm, addr, NULL);
+	if (!vma)
+		return SIGSEGV;
+
+	*code = SEGV_ACCERR;
+	if (!(vma->vm_flags & (write ? VM_WRITE : VM_READ | VM_EXEC | VM_WRITE))) {
+		mmap_read_unlock(mm);
+		return SIGSEGV;
+	}
+
+	fault = handle_mm_fault(vma, addr, flags, NULL);
+	if (fault_signal_pending(fault, task_pt_regs(current)))
+		return flags & FAULT_FLAG_USER ? 0 : SIGKILL;
+	if (fault & VM_FAULT_COMPLETED)
+		return 0;
+	if (fault & VM_FAULT_RETRY) {
+		flags |= FAULT_FLAG_TRIED;
+		goto retry;
+	}
+	mmap_read_unlock(mm);
+
+	if (unlikely(fault & VM_FAULT_ERROR)) {
+		if (fault & VM_FAULT_OOM) {
+			if (flags & FAULT_FLAG_USER)
+				pagefault_out_of_memory();
+			return flags & FAULT_FLAG_USER ? 0 : SIGKILL;
+		}
+		*code = fault & VM_FAULT_SIGSEGV ? SEGV_ACCERR : BUS_ADRERR;
+		return fault & VM_FAULT_SIGSEGV ? SIGSEGV : SIGBUS;
+	}
+	return 0;
+}
+
+void wasm_user_fault(unsigned long addr, bool write)
+{
+	int code, signo = wasm_fault_in(addr, write, FAULT_FLAG_USER, &code);
+
+	if (signo)
+		force_fatal_fault(signo, code, addr);
+}

@@ -1,0 +1,128 @@
+//! Linux as a library: a machine, its commands with pipes, and host tasks.
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+use wasmlinux::{Arg, Error, Machine, Outcome, Stdio, flags};
+
+/// Linux's generic numbers of system calls without a typed method.
+const GETPID: u32 = 172;
+const LSEEK_BADFD: u32 = 62;
+
+/// A machine, up.
+fn boot() -> Machine {
+    Machine::builder().memory(256 << 20).boot().expect("a machine")
+}
+
+#[test]
+fn a_command_and_its_pipes() {
+    let machine = boot();
+    let output = machine.command("echo").args(["hello", "library"]).stdout(Stdio::piped()).output().expect("echo");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"hello library\n"[..]));
+
+    let mut child = machine.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
+    let (mut input, mut output) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
+    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let expected = bytes.clone();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let mut back = Vec::new();
+    output.read_to_end(&mut back).expect("reading");
+    writer.join().expect("the writer").expect("writing");
+    assert!(back == expected, "{} bytes of {}", back.len(), expected.len());
+    assert!(child.wait().expect("its end").success());
+    assert_eq!(machine.shutdown().expect("shutdown"), Outcome::Off);
+}
+
+#[test]
+fn statuses_and_signals() {
+    let machine = boot();
+    assert_eq!(machine.command("false").status().expect("false").code(), Some(1));
+    let child = machine.command("sleep").arg("1000").spawn().expect("sleep");
+    child.kill().expect("kill");
+    let process = child.process();
+    assert_eq!(process.wait_timeout(Duration::from_secs(30)).expect("waiting").expect("ended").signal(), Some(9));
+    let missing = machine.command("no-such-command").spawn().err().expect("an error");
+    assert!(matches!(missing, Error::Spawn { .. }), "{missing:?}");
+    // Several at once, each with its own streams.
+    let cats: Vec<_> = (0..20)
+        .map(|n| {
+            let mut child = machine.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
+            child.stdin.take().expect("stdin").write_all(format!("cat {n}").as_bytes()).expect("writing");
+            child
+        })
+        .collect();
+    for (n, mut child) in cats.into_iter().enumerate() {
+        let mut text = String::new();
+        child.stdout.take().expect("stdout").read_to_string(&mut text).expect("reading");
+        assert_eq!(text, format!("cat {n}"));
+        assert!(child.wait().expect("its end").success());
+    }
+}
+
+#[test]
+fn host_tasks_make_system_calls() {
+    let machine = boot();
+    let task = machine.host_task().expect("a host task");
+    assert_eq!(task.syscall(GETPID, &mut []).expect("getpid"), task.id());
+    let mut nothing = [Arg::Word(77), Arg::Word(0), Arg::Word(0), Arg::Word(0), Arg::Word(0)];
+    let Err(Error::System { errno, .. }) = task.syscall(LSEEK_BADFD, &mut nothing) else { panic!("lseek of 77") };
+    assert_eq!(errno.0, 9, "EBADF");
+
+    let (read, write) = task.pipe2(0).expect("pipe2");
+    assert_eq!(task.write(write, b"through a pipe").expect("write"), 14);
+    let mut buffer = [0; 100];
+    assert_eq!(task.read(read, &mut buffer).expect("read"), 14);
+    assert_eq!(&buffer[..14], b"through a pipe");
+    task.close(write).expect("close");
+    assert_eq!(task.read(read, &mut buffer).expect("the end"), 0);
+
+    task.mkdir("/tmp/folder", 0o755).expect("mkdir");
+    task.mount("none", "/tmp/folder", "tmpfs", 0, "").expect("mount");
+    let file = task.open("/tmp/folder/file", flags::O_CREAT | flags::O_WRONLY, 0o644).expect("open");
+    task.write(file, b"from the host").expect("write");
+    task.close(file).expect("close");
+    let output = machine.command("cat").arg("/tmp/folder/file").stdout(Stdio::piped()).output().expect("cat");
+    assert_eq!(output.stdout, b"from the host");
+    let missing = task.open("/no/such/file", flags::O_RDONLY, 0).expect_err("no file");
+    assert!(matches!(missing, Error::System { errno, .. } if errno.0 == 2), "{missing:?}");
+
+    // Another task is another process.
+    let second = machine.host_task().expect("a second host task");
+    assert_ne!(second.id(), task.id());
+    assert!(second.write(read, b"x").is_err(), "its descriptors are its own");
+}
+
+#[test]
+fn what_a_program_writes_arrives_while_it_runs() {
+    let machine = boot();
+    let task = machine.host_task().expect("a host task");
+    let (read, write) = task.pipe2(flags::O_CLOEXEC).expect("pipe2");
+    let output = Stdio::descriptor(&task, write);
+    let mut program = machine.command("cat").stdin(Stdio::piped()).stdout(output).spawn().expect("cat");
+    task.close(write).expect("close");
+    let mut input = program.stdin.take().expect("stdin");
+    let mut buffer = [0; 100];
+    for n in 0..10 {
+        // The program waits for us: what we read can only have come while it ran.
+        let line = format!("line {n}\n");
+        input.write_all(line.as_bytes()).expect("writing");
+        let length = task.read(read, &mut buffer).expect("read");
+        assert_eq!(&buffer[..length], line.as_bytes());
+    }
+    drop(input);
+    assert_eq!(task.read(read, &mut buffer).expect("the end"), 0);
+    assert!(program.wait().expect("its end").success());
+}
+
+#[test]
+fn machines_are_independent_and_end() {
+    let start = Instant::now();
+    let (one, two) = (boot(), boot());
+    assert!(one.command("touch").arg("/tmp/mark").status().expect("touch").success());
+    assert!(!two.command("test").args(["-e", "/tmp/mark"]).status().expect("test").success());
+    one.power_off();
+    assert_ne!(one.wait(), Outcome::Panic);
+    assert!(matches!(one.command("true").status(), Err(Error::Off)), "off is off");
+    assert!(two.command("true").status().expect("true").success());
+    assert_eq!(two.shutdown().expect("shutdown"), Outcome::Off);
+    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(matches!(Machine::builder().memory(1 << 20).boot(), Err(Error::Memory { .. })));
+}

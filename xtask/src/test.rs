@@ -1,0 +1,44 @@
+//! `cargo xtask test`.
+
+use crate::build::{Consent, bring};
+use crate::steps::{Build, Step};
+use crate::support::task::exit_code;
+use anyhow::{Context, Result};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Options of the verb.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    consent: Consent,
+    /// Parts of the names of tests, and options of cargo nextest; without any, all tests run
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    filters: Vec<String>,
+}
+
+/// Runs the verb.
+pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
+    let build = bring(&arguments.consent, Step::Wasmlinux)?;
+    nextest(&build)?;
+    let mut command = build.project.cargo();
+    command.args(["nextest", "run", "--release", "--workspace"]).args(&arguments.filters);
+    Ok(exit_code(command.status().context("cannot run cargo nextest")?))
+}
+
+/// Installs the test runner if it is not there.
+fn nextest(build: &Build) -> Result<()> {
+    let there = Command::new("cargo-nextest")
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if there.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    build.extra("cargo-nextest", |task| {
+        task.status("installs the test runner with cargo");
+        let mut install = build.project.cargo();
+        install.args(["install", "--locked", "--color=never", "cargo-nextest"]);
+        task.run(install)
+    })
+}
