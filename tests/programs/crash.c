@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+/* Volatile, so that the compiler cannot know it. */
 static volatile int zero;
 static volatile int sink;
 static volatile int numerator = 1000003;
@@ -13,12 +14,11 @@ static int __attribute__((noinline)) endless(int n)
 	volatile char frame[64];
 
 	frame[n & 63] = (char)n;
-	return endless(n + 1) + frame[(n + 1) & 63];
+	return zero ? n : endless(n + 1) + frame[(n + 1) & 63];
 }
 
 static int __attribute__((noinline)) endless_without_memory(int n)
 {
-	/* volatile stands in for a condition that the compiler cannot know */
 	return zero ? n : endless_without_memory(n + 1) * 3 + 1;
 }
 

@@ -24,12 +24,18 @@ int main(void)
 		values[n++] = plain[i];
 	uint64_t seed = 20240229;
 	while (n < 200) {
-		double d = of_bits((uint64_t)next_random(&seed) << 33 ^ (uint64_t)next_random(&seed) << 2 ^ next_random(&seed));
+		/* one by one: the order of evaluation is the compiler's */
+		uint64_t bits = (uint64_t)next_random(&seed) << 33;
+		bits ^= (uint64_t)next_random(&seed) << 2;
+		bits ^= next_random(&seed);
+		double d = of_bits(bits);
 		if (isfinite(d))
 			values[n++] = d;
 	}
-	for (int i = 0; i < 100; i++)
-		values[n++] = (double)(int)next_random(&seed) / (1 + next_random(&seed) % 100000);
+	for (int i = 0; i < 100; i++) {
+		double above = (int)next_random(&seed);
+		values[n++] = above / (1 + next_random(&seed) % 100000);
+	}
 	for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
 		for (size_t v = 0; v < n; v++) {
 			/*

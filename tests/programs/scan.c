@@ -67,12 +67,16 @@ int main(void)
 	char text[64];
 	uint64_t seed = 4711;
 	for (int i = 0; i < 300; i++) {
-		snprintf(text, sizeof text, "%u.%u%ue%d", next_random(&seed), next_random(&seed), next_random(&seed), (int)(next_random(&seed) % 640) - 330);
+		/* one by one: the order in which arguments are evaluated is the compiler's */
+		uint32_t whole = next_random(&seed), high = next_random(&seed), low = next_random(&seed);
+		snprintf(text, sizeof text, "%u.%u%ue%d", whole, high, low, (int)(next_random(&seed) % 640) - 330);
 		show_double(text);
 	}
 	/* what is printed with 17 digits reads back as it was */
 	for (int i = 0; i < 5000; i++) {
-		uint64_t bits = (uint64_t)next_random(&seed) << 33 ^ (uint64_t)next_random(&seed) << 2 ^ next_random(&seed);
+		uint64_t bits = (uint64_t)next_random(&seed) << 33;
+		bits ^= (uint64_t)next_random(&seed) << 2;
+		bits ^= next_random(&seed);
 		double d, back;
 		memcpy(&d, &bits, 8);
 		if (!isfinite(d))

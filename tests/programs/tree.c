@@ -257,7 +257,8 @@ int main(void)
 	SAY(vfs.f_namemax);
 	SAY(pathconf(".", _PC_NAME_MAX));
 	strcpy(buf, "/usr/lib/x");
-	printf("%s %s\n", basename(strdup(buf)), dirname(buf));
+	printf("%s\n", basename(strdup(buf)));
+	printf("%s\n", dirname(buf));
 	strcpy(buf, "tmpXXXXXX");
 	fd = mkstemp(buf);
 	SAY(fd >= 0 && strcmp(buf, "tmpXXXXXX") != 0);

@@ -16,7 +16,7 @@ constants! { STREAMS:
 }
 
 constants! { TO_INIT:
-    /// Run a command: words flags, stdin, stdout, stderr (stream numbers, 0 for /dev/null, or RUN_PATH), argc, envc; then strings, each ended by a zero: working directory (made if absent), the arguments, the environment (K=V), and a path for each RUN_PATH in that order. The first argument is looked up in the environment's PATH if it has no slash.
+    /// Run a command: words flags, stdin, stdout, stderr (stream numbers, or RUN_PATH), argc, envc; then strings, each ended by a zero: working directory (made if absent), the arguments, the environment (K=V), and a path for each RUN_PATH in that order. The first argument is looked up in the environment's PATH if it has no slash.
     RUN: u32 = 1;
     /// Start a host task: word stream. It becomes a process that serves system calls on that stream.
     TASK: u32 = 2;

@@ -275,3 +275,132 @@ fn section_bytes(section: &DataSection) -> Vec<u8> {
     let skip = bytes.iter().position(|b| b & 0x80 == 0).map_or(0, |i| i + 1);
     bytes.split_off(skip)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_encoder::{
+        CodeSection, EntityType, Function, FunctionSection, GlobalType, Instruction, MemoryType, StartSection, TypeSection, ValType,
+    };
+
+    /// A module like wasm-ld's: thread-local data at 65536, other data at 65552.
+    fn linked(with_start: bool) -> Vec<u8> {
+        let mut m = Module::new();
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        let mut imports = ImportSection::new();
+        let memory = MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
+        imports.import("env", "memory", EntityType::Memory(memory));
+        let mut functions = FunctionSection::new();
+        functions.function(0);
+        let mut globals = GlobalSection::new();
+        globals.global(GlobalType { val_type: ValType::I32, mutable: true, shared: false }, &ConstExpr::i32_const(0));
+        m.section(&types).section(&imports).section(&functions).section(&globals);
+        if with_start {
+            m.section(&StartSection { function_index: 0 });
+        }
+        m.section(&DataCountSection { count: 2 });
+        let mut f = Function::new([]);
+        for i in [
+            Instruction::I32Const(65536),
+            Instruction::I32Const(65536),
+            Instruction::GlobalSet(0),
+            Instruction::I32Const(0),
+            Instruction::I32Const(4),
+            Instruction::MemoryInit { mem: 0, data_index: 0 },
+            Instruction::I32Const(65552),
+            Instruction::I32Const(0),
+            Instruction::I32Const(5),
+            Instruction::MemoryInit { mem: 0, data_index: 1 },
+            Instruction::DataDrop(1),
+            Instruction::End,
+        ] {
+            f.instruction(&i);
+        }
+        let mut code = CodeSection::new();
+        code.function(&f);
+        let mut data = DataSection::new();
+        data.passive(*b"tls!").passive(*b"hello");
+        m.section(&code).section(&data);
+        m.section(&CustomSection { name: ".debug_info".into(), data: b"x".as_slice().into() });
+        m.section(&CustomSection { name: "name".into(), data: b"\0\0".as_slice().into() });
+        m.finish()
+    }
+
+    fn segments(wasm: &[u8]) -> Vec<(Option<i32>, Vec<u8>)> {
+        let mut out = Vec::new();
+        for p in Parser::new(0).parse_all(wasm) {
+            if let Payload::DataSection(s) = p.unwrap() {
+                for d in s {
+                    let d = d.unwrap();
+                    let address = match d.kind {
+                        DataKind::Passive => None,
+                        DataKind::Active { offset_expr, .. } => match offset_expr.get_operators_reader().read().unwrap() {
+                            Operator::I32Const { value } => Some(value),
+                            other => panic!("{other:?}"),
+                        },
+                    };
+                    out.push((address, d.data.to_vec()));
+                }
+            }
+        }
+        out
+    }
+
+    fn customs(wasm: &[u8]) -> Vec<String> {
+        let customs = Parser::new(0).parse_all(wasm).filter_map(|p| if let Payload::CustomSection(c) = p.unwrap() { Some(c.name().to_owned()) } else { None });
+        customs.collect()
+    }
+
+    #[test]
+    fn data_gets_its_addresses() {
+        let out = rewrite(&linked(true)).unwrap();
+        let tls = b"tls!".to_vec();
+        assert_eq!(segments(&out), [(None, tls.clone()), (Some(65536), tls), (Some(65552), b"hello".to_vec())]);
+    }
+
+    #[test]
+    fn nothing_starts_by_itself_and_nothing_is_shared() {
+        let out = rewrite(&linked(true)).unwrap();
+        for p in Parser::new(0).parse_all(&out) {
+            match p.unwrap() {
+                Payload::StartSection { .. } => panic!("a start section"),
+                Payload::DataCountSection { count, .. } => assert_eq!(count, 3),
+                Payload::ImportSection(s) => {
+                    for i in s.into_imports() {
+                        assert!(matches!(i.unwrap().ty, TypeRef::Memory(m) if !m.shared && m.initial == 2));
+                    }
+                }
+                Payload::GlobalSection(s) => {
+                    let g = s.into_iter().next().unwrap().unwrap();
+                    assert!(matches!(g.init_expr.get_operators_reader().read().unwrap(), Operator::I32Const { value: 65536 }));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn code_keeps_its_length() {
+        let code = |wasm: &[u8]| {
+            Parser::new(0).parse_all(wasm).find_map(|p| if let Payload::CodeSectionStart { size, .. } = p.unwrap() { Some(size) } else { None })
+        };
+        let before = linked(true);
+        assert_eq!(code(&before), code(&rewrite(&before).unwrap()));
+    }
+
+    #[test]
+    fn data_without_an_address_is_refused() {
+        assert!(rewrite(&linked(false)).is_err());
+    }
+
+    #[test]
+    fn the_version_comes_first() {
+        let wasm = rewrite(&linked(true)).unwrap();
+        assert_eq!(customs(&finish(&wasm, Keep::All).unwrap()), [ABI_SECTION, ".debug_info", "name"]);
+        assert_eq!(customs(&finish(&wasm, Keep::Names).unwrap()), [ABI_SECTION, "name"]);
+        let stripped = finish(&wasm, Keep::Nothing).unwrap();
+        assert_eq!(customs(&stripped), [ABI_SECTION]);
+        assert_eq!(customs(&finish(&stripped, Keep::All).unwrap()), [ABI_SECTION]);
+    }
+}

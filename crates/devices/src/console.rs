@@ -31,13 +31,7 @@ impl Console {
     }
 
     fn build(limit: usize, live: Option<Box<dyn Write + Send>>) -> Console {
-        Console {
-            state: Arc::new(Mutex::new(State {
-                ring: VecDeque::new(),
-                limit,
-                live,
-            })),
-        }
+        Console { state: Arc::new(Mutex::new(State { ring: VecDeque::new(), limit, live })) }
     }
 
     /// Takes a piece of text, not necessarily a line.
@@ -62,11 +56,7 @@ impl Console {
 
     /// Whether messages are copied to a writer as they come.
     pub fn is_live(&self) -> bool {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .live
-            .is_some()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).live.is_some()
     }
 
     /// The messages that are kept, in whole lines.

@@ -110,10 +110,7 @@ impl Pipe {
             match step(&mut state) {
                 Moved::Again => {
                     state.host_waits = true;
-                    state = self
-                        .changed
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 moved => return (moved, state),
             }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmlinux_boundary::{
-    IRQ_STREAM, STREAM_AGAIN, STREAM_CLOSED, STREAM_FIRST, STREAM_NONE, STREAM_READ_END,
-    STREAM_READABLE, STREAM_WRITABLE, STREAM_WRITE_END,
+    IRQ_STREAM, STREAM_AGAIN, STREAM_CLOSED, STREAM_FIRST, STREAM_NONE, STREAM_READ_END, STREAM_READABLE,
+    STREAM_WRITABLE, STREAM_WRITE_END,
 };
 
 /// Stream numbers are minor numbers of a Linux device: 20 bits.
@@ -51,15 +51,8 @@ pub struct Streams {
 impl Streams {
     /// An empty table.
     pub fn new() -> Arc<Streams> {
-        let table = Table {
-            streams: BTreeMap::new(),
-            next: STREAM_FIRST,
-            irq: None,
-            off: false,
-        };
-        Arc::new(Streams {
-            table: Mutex::new(table),
-        })
+        let table = Table { streams: BTreeMap::new(), next: STREAM_FIRST, irq: None, off: false };
+        Arc::new(Streams { table: Mutex::new(table) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -98,17 +91,8 @@ impl Streams {
         if off {
             stream.close_guest();
         }
-        let writer = StreamWriter {
-            stream: stream.clone(),
-            streams: self.clone(),
-        };
-        (
-            writer,
-            StreamReader {
-                stream,
-                streams: self.clone(),
-            },
-        )
+        let writer = StreamWriter { stream: stream.clone(), streams: self.clone() };
+        (writer, StreamReader { stream, streams: self.clone() })
     }
 
     /// A number that no stream has, from `STREAM_FIRST` on. It is not handed out again soon.
@@ -117,11 +101,7 @@ impl Streams {
         // There are a million numbers, each stream of a machine takes memory: one is free.
         loop {
             let id = table.next;
-            table.next = if id + 1 < STREAM_END {
-                id + 1
-            } else {
-                STREAM_FIRST
-            };
+            table.next = if id + 1 < STREAM_END { id + 1 } else { STREAM_FIRST };
             if !table.streams.contains_key(&id) {
                 return id;
             }
@@ -148,10 +128,7 @@ impl Streams {
         if buf.is_empty() {
             return 0;
         }
-        match stream
-            .to_host
-            .guest_write(&buf[..buf.len().min(i32::MAX as usize)])
-        {
+        match stream.to_host.guest_write(&buf[..buf.len().min(i32::MAX as usize)]) {
             Moved::Bytes(n) => n as i32,
             Moved::Again => STREAM_AGAIN,
             Moved::Closed => STREAM_CLOSED,

@@ -28,10 +28,8 @@ impl Cpu {
     /// Halts; an interrupt that does not come in time is one that was lost.
     fn halt(&self) {
         let pending = self.pending.lock().unwrap();
-        let (mut pending, timeout) = self
-            .changed
-            .wait_timeout_while(pending, Duration::from_secs(20), |pending| !*pending)
-            .unwrap();
+        let (mut pending, timeout) =
+            self.changed.wait_timeout_while(pending, Duration::from_secs(20), |pending| !*pending).unwrap();
         assert!(!timeout.timed_out(), "the interrupt was lost");
         *pending = false;
     }
@@ -47,9 +45,7 @@ fn machine() -> (Arc<Streams>, Arc<Cpu>) {
 
 /// Bytes with a period that no buffer size has.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len)
-        .map(|i| (i % 251) as u8 ^ (i / 65_536) as u8)
-        .collect()
+    (0..len).map(|i| (i % 251) as u8 ^ (i / 65_536) as u8).collect()
 }
 
 #[test]
@@ -73,11 +69,7 @@ fn small_messages_and_the_end() {
     writer.write_all(b"abc").unwrap();
     assert_eq!(cpu.raised.load(Ordering::Relaxed), 1);
     writer.write_all(b"de").unwrap();
-    assert_eq!(
-        cpu.raised.load(Ordering::Relaxed),
-        1,
-        "nobody waits for more"
-    );
+    assert_eq!(cpu.raised.load(Ordering::Relaxed), 1, "nobody waits for more");
     assert_eq!(streams.guest_read(5, &mut buf[..4]), 4);
     drop(writer);
     let all = STREAM_READABLE | STREAM_READ_END | STREAM_WRITABLE;
@@ -103,15 +95,9 @@ fn closed_by_the_host_and_by_the_guest() {
     drop(reader);
     assert_eq!(cpu.raised.load(Ordering::Relaxed), before + 1);
     assert_eq!(streams.guest_write(5, b"x"), STREAM_CLOSED);
-    assert_eq!(
-        streams.guest_poll(5),
-        (STREAM_WRITABLE | STREAM_WRITE_END) as i32
-    );
+    assert_eq!(streams.guest_poll(5), (STREAM_WRITABLE | STREAM_WRITE_END) as i32);
     streams.guest_close(5);
-    assert_eq!(
-        writer.write(b"x").unwrap_err().kind(),
-        std::io::ErrorKind::BrokenPipe
-    );
+    assert_eq!(writer.write(b"x").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }
 
 #[test]
@@ -174,10 +160,7 @@ fn round(total: usize, host: usize, guest: usize) -> Duration {
         if n == 0 {
             break;
         }
-        assert!(
-            buf[..n] == data[seen..seen + n],
-            "wrong bytes behind {seen}"
-        );
+        assert!(buf[..n] == data[seen..seen + n], "wrong bytes behind {seen}");
         seen += n;
     }
     assert_eq!(seen, total);

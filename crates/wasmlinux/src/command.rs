@@ -10,16 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use wasmlinux_boundary as boundary;
 
-/// RUN's word for `/dev/null`.
-const NULL: u32 = 0;
-
 /// Where a standard stream of a command leads.
 #[derive(Debug, Clone)]
 pub struct Stdio(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Null,
     Piped,
     Path(OsString),
 }
@@ -32,7 +28,7 @@ impl Stdio {
 
     /// To the guest's `/dev/null`. What a stream is if nothing else is said.
     pub fn null() -> Stdio {
-        Stdio(Kind::Null)
+        Stdio::path("/dev/null")
     }
 
     /// To a file, device or named pipe of the guest: opened for reading as standard input, else for writing. A file is made if
@@ -145,15 +141,11 @@ impl Command {
     /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Off`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let streams = self.control.streams();
-        let mut words = [NULL; 3];
+        let mut words = [boundary::RUN_PATH; 3];
         let mut ends: [Option<(StreamWriter, StreamReader)>; 3] = [None, None, None];
         for (at, stdio) in self.streams.iter().enumerate() {
-            words[at] = match stdio.0 {
-                Kind::Null => NULL,
-                Kind::Path(_) => boundary::RUN_PATH,
-                Kind::Piped => streams.allocate(),
-            };
             if let Kind::Piped = stdio.0 {
+                words[at] = streams.allocate();
                 ends[at] = Some(streams.open(words[at]));
             }
         }

@@ -154,9 +154,7 @@ impl Job {
             phase = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(phase).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
-                Some(rest) => {
-                    self.changed.wait_timeout(phase, rest).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(rest) => self.changed.wait_timeout(phase, rest).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
         *phase
@@ -203,6 +201,11 @@ impl Control {
     /// Waits until init is up (then it is `Running`), the machine went off (`Lost`), or the time is over.
     pub(crate) fn ready(&self, limit: Duration) -> Phase {
         self.init.wait_until(Some(Instant::now() + limit), |phase| phase != Phase::Starting)
+    }
+
+    /// Waits until the machine is off, not longer than `limit`.
+    pub(crate) fn off(&self, limit: Duration) -> bool {
+        self.init.ended(Instant::now().checked_add(limit)) == Phase::Lost
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -289,3 +292,7 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ pub enum Error {
     #[error("this build has no guest in it: run `cargo xtask build`, which makes one")]
     NoGuest,
     /// The amount of memory asked for is out of range.
-    #[error("{} of memory: a machine has from {} to {}", size(*.asked), size(MEMORY_MIN), size(MEMORY_MAX))]
+    #[error("a machine cannot have {} of memory: give it {} to {}", size(*.asked), size(MEMORY_MIN), size(MEMORY_MAX))]
     Memory {
         /// What was asked for, in bytes.
         asked: u64,
@@ -28,7 +28,7 @@ pub enum Error {
         needed: u64,
     },
     /// A file or folder could not be added to the root file system.
-    #[error("{0}")]
+    #[error(transparent)]
     Add(#[from] wasmlinux_image::cpio::Error),
     /// The kernel's command line is too long or has a zero byte in it.
     #[error("the kernel's arguments are too long (at most {} bytes), or hold a zero byte", wasmlinux_boundary::CMDLINE_SIZE - 1)]
@@ -37,7 +37,7 @@ pub enum Error {
     #[error("`{0}` is no host name: 1 to 64 printable characters without spaces")]
     Hostname(String),
     /// The machine could not be switched on.
-    #[error("{0}")]
+    #[error(transparent)]
     Machine(#[from] wasmlinux_machine::Error),
     /// The machine ended before its first process was up.
     #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
@@ -99,7 +99,7 @@ pub enum Error {
     #[error("the guest broke the protocol: {0}")]
     Protocol(&'static str),
     /// A thread could not be started, or a stream failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
@@ -138,7 +138,7 @@ impl From<Error> for std::io::Error {
 /// A size as a person writes it.
 fn size(bytes: u64) -> String {
     match bytes {
-        _ if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
         _ if bytes >= 10 << 20 => format!("{} MiB", bytes.div_ceil(1 << 20)),
         _ if bytes >= 1 << 10 => format!("{} KiB", bytes.div_ceil(1 << 10)),
         _ => format!("{bytes} bytes"),

@@ -25,6 +25,8 @@ pub const MEMORY_DEFAULT: u64 = 1 << 30;
 
 /// Kernel messages that are kept for the report of a machine that failed, in bytes.
 const MESSAGES: usize = 64 << 10;
+/// Added files of which a machine with [`MEMORY_MIN`] has twice as much to spare, in bytes.
+const SMALL_ARCHIVE: u64 = 2 << 20;
 /// A boot takes milliseconds; a host may be busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -108,8 +110,9 @@ impl Builder {
         let bundle = guest()?;
         let base = bundle.initramfs();
         let added = self.archive(base)?;
-        // The archive is in memory twice while the kernel unpacks it.
-        let needed = (MEMORY_MIN + 2 * added.len() as u64).next_multiple_of(1 << 20);
+        // The archive is in memory twice while the kernel unpacks it. Little of it fits into any machine.
+        let large = (added.len() as u64).saturating_sub(SMALL_ARCHIVE);
+        let needed = (MEMORY_MIN + 2 * large).next_multiple_of(1 << 20);
         if needed > memory {
             return Err(Error::FilesTooLarge { memory, files: added.len() as u64, needed });
         }
@@ -134,9 +137,7 @@ impl Builder {
         // From here on an error drops the machine, which pulls the plug.
         let machine = Machine { computer, control, console };
         match machine.control.ready(BOOT_LIMIT) {
-            Phase::Lost => {
-                Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
-            }
+            Phase::Lost => Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() }),
             Phase::Starting => Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() }),
             _ => Ok(machine),
         }
@@ -230,6 +231,11 @@ impl Machine {
     /// Waits until the machine is off, for whatever reason.
     pub fn wait(&self) -> Outcome {
         self.computer.wait()
+    }
+
+    /// Waits until the machine is off, not longer than `limit`; None if it is still on.
+    pub fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
+        self.control.off(limit).then(|| self.computer.wait())
     }
 
     /// How the machine ended; None while it is on.

@@ -368,8 +368,7 @@ impl HostTask {
             WaitTarget::Group(group) => (2, group),
         };
         let mut info = [0; SIGINFO_SIZE];
-        let mut args =
-            [Arg::Word(kind), Arg::Word(id), Arg::Out(&mut info), Arg::Word(flags), Arg::Word(0)];
+        let mut args = [Arg::Word(kind), Arg::Word(id), Arg::Out(&mut info), Arg::Word(flags), Arg::Word(0)];
         self.named("waitid", nr::WAITID, &mut args)?;
         // siginfo_t: si_signo, si_errno, si_code, then si_pid, si_uid, si_status.
         let word = |at: usize| u32::from_le_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);

@@ -8,21 +8,27 @@ use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
 
-const CHANGES: &str = "guest/userland/busybox/config";
+/// What its build needs of ours.
+const FOLDER: &str = "guest/userland/busybox";
+/// One link. Busybox's own script links again and again to find out which libraries are needed; libc is all there is,
+/// and finishing such a large program takes long.
+const LINK: &str = "$(CC) $(CFLAGS) $(CFLAGS_busybox) -o $@ -Wl,--start-group $(core-y) $(libs-y) -Wl,--end-group";
 
 /// The step: a node with `busybox`, and `busybox.links`, which lists the names of its applets.
 pub(super) fn build(build: &Build, task: &Task) -> Result<()> {
     let (source, cc) = (build.done(Step::BusyboxSource)?, build.done(Step::Cc)?);
-    let key = || Key::new(include_str!("busybox.rs")).node("source", &source).node("cc", &cc).tree("changes", &build.source(CHANGES));
+    let folder = build.source(FOLDER);
+    let key = || {
+        Key::new(include_str!("busybox.rs")).node("source", &source).node("cc", &cc).tree("ours", &build.source(FOLDER))
+    };
     let node = build.store.node(task, key, |place: &Workplace| {
         let tree = place.work.join("busybox");
         files::copy_tree(&source.out, &tree)?;
         task.status("configures");
-        let mut configure = make(&tree, &cc.out.join("bin"));
+        let mut configure = make(&tree, &cc.out.join("bin"), &folder);
         configure.arg("defconfig");
         task.run(configure)?;
-        change(&tree.join(".config"), &std::fs::read_to_string(build.source(CHANGES))?)?;
-        let mut compile = make(&tree, &cc.out.join("bin"));
+        let mut compile = make(&tree, &cc.out.join("bin"), &folder);
         compile.arg(jobs()).args(["busybox", "busybox.links"]);
         task.run(compile)?;
         for name in ["busybox", "busybox.links"] {
@@ -34,18 +40,7 @@ pub(super) fn build(build: &Build, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the lines of a configuration that set the same options as those of `changes`.
-fn change(config: &Path, changes: &str) -> Result<()> {
-    let option = |line: &str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|word| word.starts_with("CONFIG_")).map(str::to_owned);
-    let changes: Vec<_> = changes.lines().filter(|line| line.starts_with("CONFIG_") || line.ends_with(" is not set")).collect();
-    let changed: Vec<_> = changes.iter().filter_map(|line| option(line)).collect();
-    let text = std::fs::read_to_string(config)?;
-    let kept = text.lines().filter(|line| option(line).is_none_or(|option| !changed.contains(&option)));
-    let lines: Vec<_> = kept.chain(changes.iter().copied()).collect();
-    files::write(config, lines.join("\n") + "\n")
-}
-
-fn make(tree: &Path, tools: &Path) -> Command {
+fn make(tree: &Path, tools: &Path, ours: &Path) -> Command {
     let mut make = Command::new("make");
     make.arg("-C").arg(tree).args(["HOSTCC=gcc", "SKIP_STRIP=y", "KBUILD_VERBOSE=0"]);
     for (variable, tool) in
@@ -53,6 +48,9 @@ fn make(tree: &Path, tools: &Path) -> Command {
     {
         make.arg(format!("{variable}={}", tools.join(format!("wasmlinux-{tool}")).display()));
     }
+    // The kernel's headers have lost what one file still asks for.
+    make.arg(format!("CFLAGS_tc.o=-include {}", ours.join("cbq.h").display()));
+    make.env("cmd_busybox__", LINK).env("WASMLINUX_FORK_QUIET", ours.join("fork.quiet"));
     // busybox prints the date of its build.
     make.env_remove("MAKEFLAGS").env("LC_ALL", "C").env("SOURCE_DATE_EPOCH", "0").env("KCONFIG_NOTIMESTAMP", "1");
     make

@@ -30,7 +30,7 @@ impl Project {
         };
         // .cargo/config.toml names the bundle in this folder, wherever Cargo builds.
         let guest = root.join("target/guest");
-        Ok(Project { cache: cache_folder()?, root, target, guest })
+        Ok(Project { cache: cache_folder(&root)?, root, target, guest })
     }
 
     /// A program that `cargo build --release` made.
@@ -63,16 +63,13 @@ fn set(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn cache_folder() -> Result<PathBuf> {
+/// The cache: `$WASMLINUX_CACHE`, or `wasmlinux` in the user's cache folder, or, for a user without a home, in the checkout.
+fn cache_folder(root: &Path) -> Result<PathBuf> {
     if let Some(folder) = set("WASMLINUX_CACHE") {
         return std::path::absolute(folder).context("WASMLINUX_CACHE");
     }
     // The standard says that a relative XDG_CACHE_HOME is to be ignored.
     let base = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let base = match base {
-        Some(folder) => folder,
-        None => PathBuf::from(set("HOME").context("neither HOME nor WASMLINUX_CACHE is set: where may the cache be?")?)
-            .join(".cache"),
-    };
-    Ok(base.join("wasmlinux"))
+    let base = base.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    Ok(base.unwrap_or_else(|| root.join("target")).join("wasmlinux"))
 }

@@ -59,13 +59,27 @@ fn usage(error: &clap::Error) -> u8 {
             let mut first = lines.next().unwrap_or("bad usage").trim_start_matches("error: ").to_owned();
             // A list of what is missing or possible stands on lines of its own.
             for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
-                first.push(' ');
+                first.push_str(if line.starts_with("tip:") { "; " } else { " " });
                 first.push_str(line);
             }
             complain(&format!("{first} (see `wasmlinux run --help`)"));
             STATUS_ERROR
         }
     }
+}
+
+/// One line on standard error: an error and its causes, as far as it does not name them itself.
+pub(crate) fn explain(error: &wasmlinux::Error) {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    complain(&text);
 }
 
 /// One line on standard error.

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use wasmlinux::MEMORY_DEFAULT;
+use wasmlinux::{MEMORY_DEFAULT, MEMORY_MAX};
 
 /// Linux in one file: the real kernel, compiled to WebAssembly, runs the command.
 #[derive(Debug, Parser)]
@@ -80,7 +80,7 @@ pub(crate) struct Run {
     pub(crate) verbose: bool,
 
     /// The command and its arguments; `sh` if there is none
-    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -89,9 +89,12 @@ impl Run {
     pub(crate) fn environment(&self) -> Result<Vec<(OsString, OsString)>, String> {
         let mut all = Vec::new();
         for path in &self.env_file {
-            let text = std::fs::read(path).map_err(|e| format!("cannot read the environment file {}: {e}", path.display()))?;
+            let text =
+                std::fs::read(path).map_err(|e| format!("cannot read the environment file {}: {e}", path.display()))?;
             let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            all.extend(lines.filter(|line| !line.is_empty() && line[0] != b'#').map(OsStr::from_bytes).map(OsStr::to_owned));
+            all.extend(
+                lines.filter(|line| !line.is_empty() && line[0] != b'#').map(OsStr::from_bytes).map(OsStr::to_owned),
+            );
         }
         all.extend(self.env.iter().cloned());
         let mut environment = Vec::new();
@@ -99,7 +102,8 @@ impl Run {
             let bytes = entry.as_bytes();
             match bytes.iter().position(|byte| *byte == b'=') {
                 Some(0) => return Err(format!("-e {}: the name is missing; give NAME=VALUE", entry.display())),
-                Some(at) => environment.push((OsString::from_vec(bytes[..at].into()), OsString::from_vec(bytes[at + 1..].into()))),
+                Some(at) => environment
+                    .push((OsString::from_vec(bytes[..at].into()), OsString::from_vec(bytes[at + 1..].into()))),
                 None if bytes.is_empty() => return Err("-e: the name is missing; give NAME=VALUE".into()),
                 // As docker: a variable that is not set here is left out.
                 None => environment.extend(std::env::var_os(&entry).map(|value| (entry, value))),
@@ -112,7 +116,10 @@ impl Run {
 /// A size as docker takes it.
 fn memory(text: &str) -> Result<u64, String> {
     let text = text.trim().to_ascii_lowercase();
-    let text = text.strip_suffix("ib").or_else(|| text.strip_suffix('b').filter(|t| !t.ends_with(|c: char| c.is_ascii_digit()))).unwrap_or(&text);
+    let text = text
+        .strip_suffix("ib")
+        .or_else(|| text.strip_suffix('b').filter(|t| !t.ends_with(|c: char| c.is_ascii_digit())))
+        .unwrap_or(&text);
     let (digits, unit) = match text.char_indices().last() {
         Some((at, c)) if c.is_ascii_alphabetic() => (&text[..at], Some(c)),
         _ => (text, None),
@@ -122,10 +129,15 @@ fn memory(text: &str) -> Result<u64, String> {
         Some('k') => 10,
         Some('m') => 20,
         Some('g') => 30,
-        Some(_) => return Err(format!("not a size; give a number and b, k, m or g, such as {}m", MEMORY_DEFAULT >> 20)),
+        Some(_) => {
+            return Err(format!("not a size; give a number and b, k, m or g, such as {}m", MEMORY_DEFAULT >> 20));
+        }
     };
-    let number: u64 = digits.parse().map_err(|_| "not a size; give a number and b, k, m or g, such as 512m".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large; a machine has at most 4g".to_owned())
+    let number: u64 =
+        digits.parse().map_err(|_| "not a size; give a number and b, k, m or g, such as 512m".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(|| "too large; a machine has at most 4g".to_owned())?;
+    // The whole of the address space, but for the page that 32 bits do not reach.
+    Ok(if bytes == 4 << 30 { MEMORY_MAX } else { bytes })
 }
 
 /// `HOST:GUEST`; without `:GUEST` the same absolute path.
@@ -152,11 +164,14 @@ mod tests {
     fn sizes_are_dockers() {
         assert_eq!(memory("512m"), Ok(512 << 20));
         assert_eq!(memory("1G"), Ok(1 << 30));
+        assert_eq!(memory("4g"), Ok(MEMORY_MAX));
         assert_eq!(memory("64MiB"), Ok(64 << 20));
         assert_eq!(memory("64MB"), Ok(64 << 20));
         assert_eq!(memory("4096"), Ok(4096));
         assert_eq!(memory("4096b"), Ok(4096));
-        assert!(memory("m").is_err() && memory("1x").is_err() && memory("").is_err() && memory("99999999999g").is_err());
+        assert!(
+            memory("m").is_err() && memory("1x").is_err() && memory("").is_err() && memory("99999999999g").is_err()
+        );
     }
 
     #[test]
@@ -171,6 +186,7 @@ mod tests {
         let options = Options::try_parse_from(["wasmlinux", "run", "-e", "A=b", "ls", "-l", "--", "-e"]).unwrap();
         let Verb::Run(run) = options.verb else { panic!() };
         assert_eq!(run.command, ["ls", "-l", "--", "-e"]);
+        assert!(Options::try_parse_from(["wasmlinux", "run", "--bogus"]).is_err());
         assert_eq!(run.environment(), Ok(vec![("A".into(), "b".into())]));
     }
 }

@@ -51,7 +51,9 @@ pub(crate) fn output(name: &'static str, mut from: StreamReader, to: &impl AsFd)
                 Ok(n) => match to.write_all(&buffer[..n]) {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return,
-                    Err(e) => return complain(&format!("cannot write standard {}: {e}", name.trim_start_matches("std"))),
+                    Err(e) => {
+                        return complain(&format!("cannot write standard {}: {e}", name.trim_start_matches("std")));
+                    }
                 },
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return,

@@ -1,13 +1,19 @@
 //! `wasmlinux run`: a machine for one command.
 use super::options::Run;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
-use super::{complain, pump, signals};
+use super::{complain, explain, pump, signals};
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
 use wasmlinux::{Errno, Error, Machine, Outcome, SpawnStep, Stdio};
 
 /// Kernel messages that are shown after a panic, in lines.
 const LAST_WORDS: usize = 40;
+/// How long the machine may take to switch itself off, and to go off when it is unplugged.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
+const UNPLUG_LIMIT: Duration = Duration::from_secs(2);
 
 /// The exit status.
 pub(crate) fn run(options: &Run) -> u8 {
@@ -34,21 +40,17 @@ pub(crate) fn run(options: &Run) -> u8 {
         Ok(machine) => machine,
         Err(Error::Boot { outcome: Outcome::Panic, messages }) => return panicked(&messages),
         Err(error) => {
-            complain(&error.to_string());
+            explain(&error);
             return STATUS_ERROR;
         }
     };
-    let status = command(options, &machine, environment).unwrap_or_else(|error| failed(&machine, &error));
+    let status = command(options, &machine, environment).unwrap_or_else(|error| failed(options, &machine, &error));
     // What the machine still has to give back, the host takes faster when this process ends.
     std::mem::forget(machine);
     status
 }
 
-fn command(
-    options: &Run,
-    machine: &Machine,
-    environment: Vec<(OsString, OsString)>,
-) -> Result<u8, Error> {
+fn command(options: &Run, machine: &Machine, environment: Vec<(OsString, OsString)>) -> Result<u8, Error> {
     let (program, args) = match options.command.split_first() {
         Some((program, args)) => (program.clone(), args),
         None => ("sh".into(), [].as_slice()),
@@ -56,6 +58,7 @@ fn command(
     let mut child = machine
         .command(program)
         .args(args)
+        .env("HOSTNAME", &options.hostname)
         .envs(environment)
         .current_dir(&options.dir)
         .stdin(Stdio::piped())
@@ -75,7 +78,15 @@ fn command(
         outputs.push(pump::output("stderr", stderr, &io::stderr())?);
     }
     let status = child.process().wait();
-    // They end with the machine, and init switches that off after the command; what was written comes first.
+    // Init switches the machine off after the command. One that hangs is unplugged.
+    if machine.wait_timeout(POWER_OFF_LIMIT).is_none() {
+        tracing::warn!("the machine does not switch itself off: unplugged");
+        machine.power_off();
+        if machine.wait_timeout(UNPLUG_LIMIT).is_none() {
+            return Ok(status?.shell_code());
+        }
+    }
+    // With the machine its streams end, after what was written to them.
     for output in outputs {
         let _ = output.join();
     }
@@ -83,14 +94,17 @@ fn command(
 }
 
 /// The status of a command that did not start, or did not end by itself.
-fn failed(machine: &Machine, error: &Error) -> u8 {
+fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
     match error {
-        Error::Spawn { step: SpawnStep::Execute, errno, .. } => {
-            match refusal(machine) {
-                Some(reason) if *errno == Errno::ENOEXEC => complain(&format!("{error} ({reason})")),
-                _ if *errno == Errno::ENOENT => complain(&format!("{error}; `wasmlinux run ls /bin` shows what there is, --add adds to it")),
-                _ => complain(&error.to_string()),
-            }
+        Error::Spawn { step: SpawnStep::Execute, subject, errno } => {
+            let advice = match *errno {
+                Errno::ENOENT => "`wasmlinux run ls /bin` shows what there is, --add adds to it".into(),
+                Errno::EACCES => "the file must be executable (chmod +x) and no folder".into(),
+                Errno::ENOEXEC => refusal(machine).unwrap_or_else(|| no_program(options, subject).into()),
+                _ => String::new(),
+            };
+            let separator = if advice.is_empty() { "" } else { "; " };
+            complain(&format!("{error}{separator}{advice}"));
             if *errno == Errno::ENOENT { STATUS_NOT_FOUND } else { STATUS_NOT_EXECUTABLE }
         }
         Error::Off => match machine.wait() {
@@ -104,7 +118,7 @@ fn failed(machine: &Machine, error: &Error) -> u8 {
             }
         },
         error => {
-            complain(&error.to_string());
+            explain(error);
             STATUS_ERROR
         }
     }
@@ -115,6 +129,22 @@ fn refusal(machine: &Machine) -> Option<String> {
     let messages = machine.kernel_messages();
     let line = messages.lines().rev().find_map(|line| line.split_once("program refused: "));
     line.map(|(_, reason)| reason.to_owned())
+}
+
+/// What a program is that the kernel did not even show to the loader, if it came from the host.
+fn no_program(options: &Run, program: &str) -> &'static str {
+    const ADVICE: &str = "no WebAssembly program: build it with wasmlinux-cc";
+    let is_it = |guest: &OsString| Path::new(guest).file_name() == Path::new(program).file_name();
+    let Some((host, _)) = options.add.iter().find(|(_, guest)| is_it(guest)) else { return ADVICE };
+    let mut magic = Vec::new();
+    let _ = File::open(host).and_then(|file| file.take(8).read_to_end(&mut magic));
+    match magic.as_slice() {
+        [0x7f, b'E', b'L', b'F', ..] => "it is a program for the host (ELF): build it with wasmlinux-cc",
+        b"\0asm\x01\0\0\0" => "a WebAssembly module, but damaged or not made for Linux: build it with wasmlinux-cc",
+        [0, b'a', b's', b'm', ..] => "a WebAssembly component, or of an unknown version: build it with wasmlinux-cc",
+        [] => "the file is empty",
+        _ => ADVICE,
+    }
 }
 
 fn panicked(messages: &str) -> u8 {

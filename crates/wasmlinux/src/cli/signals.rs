@@ -1,15 +1,23 @@
 //! Passes signals that end this process on to the command, as `docker run --sig-proxy` does.
+use super::complain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::thread;
+use std::time::Duration;
 use wasmlinux::Process;
 
+/// How long a command that has been asked to end may take, as docker has it.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the machine may take for a command that is killed.
+const KILL_GRACE: Duration = Duration::from_secs(3);
+
 /// Starts the thread that waits for the signals. From the keyboard they go to the command's process group, as a terminal
-/// sends them. A second one of those kills the command, a third ends this process.
+/// sends them: the command may live on, a second one kills it, a third ends this process. SIGTERM and SIGHUP give
+/// it [`GRACE`] to end.
 pub(crate) fn forward(process: Process) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP])?;
-    let body = move || {
+    spawn(move || {
         let mut interrupts = 0;
         for signal in signals.forever() {
             let keyboard = matches!(signal, SIGINT | SIGQUIT);
@@ -17,11 +25,28 @@ pub(crate) fn forward(process: Process) -> io::Result<()> {
             // Linux's numbers are the same on both sides. A machine that is off needs no signal.
             let _ = match (keyboard, interrupts) {
                 (true, 1) => process.signal_group(signal as u32),
-                (true, 2) => process.signal_group(SIGKILL as u32),
+                (true, 2) => kill_after(process.clone(), Duration::ZERO),
                 (true, _) => std::process::exit(128 + signal),
-                (false, _) => process.signal(signal as u32),
+                (false, _) => process.signal(signal as u32).and_then(|()| kill_after(process.clone(), GRACE)),
             };
         }
+    })
+}
+
+/// Kills the command's process group if it has not ended by then; if even that does nothing, ends this process.
+fn kill_after(process: Process, limit: Duration) -> Result<(), wasmlinux::Error> {
+    let body = move || {
+        if let Ok(None) = process.wait_timeout(limit) {
+            let _ = process.signal_group(SIGKILL as u32);
+            if let Ok(None) = process.wait_timeout(KILL_GRACE) {
+                complain("the machine does not answer: unplugged");
+                std::process::exit(128 + SIGKILL);
+            }
+        }
     };
+    Ok(spawn(body)?)
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("signals".into()).stack_size(128 << 10).spawn(body).map(drop)
 }

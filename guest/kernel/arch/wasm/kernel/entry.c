@@ -31,6 +31,13 @@ SYSCALL_DEFINE6(mmap2, unsigned long, addr, unsigned long, len,
 			       off >> (PAGE_SHIFT - 12));
 }
 
+/*
+ * The generic table has wait4() among the calls with 32-bit times, for its
+ * rusage. The C library makes that 64-bit itself, and needs the call.
+ */
+#define __NR_wait4	260
+long __wasm_sys_wait4(const struct pt_regs *regs);
+
 #define __SYSCALL_WITH_COMPAT(nr, native, compat)	__SYSCALL(nr, native)
 
 #define __SYSCALL(nr, call)	long __wasm_##call(const struct pt_regs *regs);
@@ -43,12 +50,13 @@ SYSCALL_DEFINE6(mmap2, unsigned long, addr, unsigned long, len,
 const sys_call_ptr_t sys_call_table[__NR_syscalls] = {
 	[0 ... __NR_syscalls - 1] = __wasm_sys_ni_syscall,
 #include <asm/syscall_table_32.h>
+	[__NR_wait4] = __wasm_sys_wait4,
 };
 
 /* Interrupts that came while the kernel ran, then what the task has to do */
 void exit_to_user(struct pt_regs *regs, enum wasm_entry from)
 {
-	unsigned long work, ignore = 0;
+	unsigned long work, ignore = _TIF_EXEC;
 
 	if (unlikely(READ_ONCE(boot_info.irq_pending)))
 		wasm_irq_dispatch();

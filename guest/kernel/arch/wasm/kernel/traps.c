@@ -101,9 +101,11 @@ void show_stack(struct task_struct *task, unsigned long *sp, const char *loglvl)
 		print_lines(loglvl, names, min_t(int, len, sizeof(names)), " ");
 }
 
-/* A panic ends the machine at once: there is nobody to wait for. */
+/* Says who panicked, unless an oops did; then the machine ends, without waiting. */
 static int end_panic(struct notifier_block *self, unsigned long event, void *p)
 {
+	if (!test_taint(TAINT_DIE))
+		dump_stack();
 	panic_timeout = -1;
 	return NOTIFY_DONE;
 }
