@@ -15,8 +15,9 @@ int main(int argc, char **argv)
 		printf("argc %d, argv[0] \"%s\", argv[1] %s, environ[0] %s\n", argc, argv[0], argv[1] ? "set" : "NULL", environ[0] ? "set" : "NULL");
 		return 5;
 	}
-	printf("posix_spawn %s\n", ename(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, none, none)));
+	int e = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, none, none);
 	MUST(waitpid(pid, &status, 0) == pid);
+	printf("posix_spawn %s\n", ename(e));
 	printf("exited %d status %d\n", WIFEXITED(status), WEXITSTATUS(status));
 	return 0;
 }

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Consent {
     /// Install missing packages without asking
     #[arg(long, short)]
-    yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// Runs the verb.

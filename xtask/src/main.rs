@@ -53,3 +53,23 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_ours_come_before_the_rest() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).map(|arguments| arguments.verb);
+        assert!(matches!(parse("x test --yes").expect("parses"), Verb::Test(rest) if rest.is_plain(true, &[])));
+        assert!(
+            matches!(parse("x test --yes boot -j 1").expect("parses"), Verb::Test(rest) if rest.is_plain(true, &["boot", "-j", "1"]))
+        );
+        assert!(
+            matches!(parse("x run -- -e A=1 sh").expect("parses"), Verb::Run(rest) if rest.is_plain(false, &["-e", "A=1", "sh"]))
+        );
+        assert!(
+            matches!(parse("x run hello --yes").expect("parses"), Verb::Run(rest) if rest.is_plain(false, &["hello", "--yes"]))
+        );
+    }
+}

@@ -16,6 +16,14 @@ pub(crate) struct Arguments {
     filters: Vec<String>,
 }
 
+#[cfg(test)]
+impl Arguments {
+    /// Whether the command line said just this.
+    pub(crate) fn is_plain(&self, yes: bool, rest: &[&str]) -> bool {
+        self.consent.yes == yes && self.filters == rest
+    }
+}
+
 /// Runs the verb.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;

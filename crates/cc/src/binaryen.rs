@@ -10,8 +10,15 @@ use crate::toolchain::{Toolchain, exit_status, show, tool};
 
 /// The features that programs use. Never all: exceptions would come out mixed.
 const FEATURES: &[&str] = &[
-    "--enable-threads", "--enable-bulk-memory", "--enable-bulk-memory-opt", "--enable-mutable-globals", "--enable-sign-ext",
-    "--enable-nontrapping-float-to-int", "--enable-exception-handling", "--enable-reference-types", "--enable-multivalue",
+    "--enable-threads",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-exception-handling",
+    "--enable-reference-types",
+    "--enable-multivalue",
 ];
 
 /// wasm-opt, ready for its options.
@@ -36,7 +43,8 @@ impl<'a> Binaryen<'a> {
         };
         let mut magic = [0; 4];
         use std::io::Read;
-        let native = std::fs::File::open(&program).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF";
+        let native =
+            std::fs::File::open(&program).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF";
         let node = if native { None } else { Some(tool("node", "nodejs").context("wasm-opt is a node program")?) };
         Ok(Binaryen { program, node, options })
     }
@@ -79,7 +87,11 @@ impl<'a> Binaryen<'a> {
         }
         let out = c.output().with_context(|| format!("running {}", c.get_program().to_string_lossy()))?;
         if !out.status.success() {
-            bail!("wasm-opt failed (status {}):\n{}", exit_status(out.status), String::from_utf8_lossy(&out.stderr).trim_end());
+            bail!(
+                "wasm-opt failed (status {}):\n{}",
+                exit_status(out.status),
+                String::from_utf8_lossy(&out.stderr).trim_end()
+            );
         }
         Ok(())
     }

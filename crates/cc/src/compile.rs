@@ -63,7 +63,13 @@ pub(crate) fn only(options: &Options, toolchain: &Toolchain) -> Result<u8> {
 }
 
 /// Compiles one source file of a link to an object.
-pub(crate) fn object(source: &str, language: Option<&str>, object: &Path, options: &Options, toolchain: &Toolchain) -> Result<u8> {
+pub(crate) fn object(
+    source: &str,
+    language: Option<&str>,
+    object: &Path,
+    options: &Options,
+    toolchain: &Toolchain,
+) -> Result<u8> {
     let mut c = clang(options, toolchain)?;
     c.args(&options.flags);
     let has = |names: &[&str]| options.flags.iter().any(|f| names.contains(&f.as_str()));

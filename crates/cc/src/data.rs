@@ -10,7 +10,9 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasm_encoder::{ConstExpr, CustomSection, DataCountSection, DataSection, GlobalSection, ImportSection, Module, RawSection};
+use wasm_encoder::{
+    ConstExpr, CustomSection, DataCountSection, DataSection, GlobalSection, ImportSection, Module, RawSection,
+};
 use wasmparser::{DataKind, Operator, Parser, Payload, TypeRef};
 
 /// The version of the contract in `docs/abi.md`, kept in a custom section of the program.
@@ -99,7 +101,9 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
     for (i, d) in segments.iter().enumerate() {
         let copy = placement.copies.iter().find(|c| c.0 as usize == i);
         let address = match (&d.kind, copy) {
-            (DataKind::Passive, Some((_, address, 0, len))) if *len as usize == d.data.len() => ConstExpr::i32_const(*address),
+            (DataKind::Passive, Some((_, address, 0, len))) if *len as usize == d.data.len() => {
+                ConstExpr::i32_const(*address)
+            }
             (DataKind::Passive, _) => bail!("wasm-ld's start function leaves data segment {i} out"),
             (DataKind::Active { offset_expr, .. }, _) => RoundtripReencoder.const_expr(offset_expr.clone())?,
         };
@@ -131,12 +135,18 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
                 let mut globals = GlobalSection::new();
                 for (i, g) in s.clone().into_iter().enumerate() {
                     let g = g?;
-                    let init = if i == index as usize { ConstExpr::i32_const(tls) } else { RoundtripReencoder.const_expr(g.init_expr)? };
+                    let init = if i == index as usize {
+                        ConstExpr::i32_const(tls)
+                    } else {
+                        RoundtripReencoder.const_expr(g.init_expr)?
+                    };
                     globals.global(RoundtripReencoder.global_type(g.ty)?, &init);
                 }
                 out_section(&mut out, &globals);
             }
-            Payload::DataCountSection { .. } => out_section(&mut out, &DataCountSection { count: passive_count + active_count }),
+            Payload::DataCountSection { .. } => {
+                out_section(&mut out, &DataCountSection { count: passive_count + active_count })
+            }
             Payload::DataSection(_) => {
                 out.section(&RawSection { id: 11, data: &data });
             }
@@ -149,7 +159,10 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
 /// The last touch, after every other tool: the version, custom sections as wanted, the memory unshared.
 pub(crate) fn finish(wasm: &[u8], keep: Keep) -> Result<Vec<u8>> {
     let mut out = Module::new();
-    out_section(&mut out, &CustomSection { name: ABI_SECTION.into(), data: ABI_VERSION.to_le_bytes().as_slice().into() });
+    out_section(
+        &mut out,
+        &CustomSection { name: ABI_SECTION.into(), data: ABI_VERSION.to_le_bytes().as_slice().into() },
+    );
     for p in Parser::new(0).parse_all(wasm) {
         let p = p?;
         match &p {
@@ -197,7 +210,8 @@ fn start_function(wasm: &[u8]) -> Result<Option<Range<usize>>> {
     start
         .map(|s| {
             let at = s.checked_sub(imported).and_then(|i| bodies.get(i as usize));
-            Ok(at.context("the start function is an import")?.start as usize..at.context("no such function")?.end as usize)
+            Ok(at.context("the start function is an import")?.start as usize
+                ..at.context("no such function")?.end as usize)
         })
         .transpose()
 }
@@ -248,7 +262,7 @@ fn out_section(out: &mut Module, section: &impl wasm_encoder::Section) {
 /// Copies the section of a payload as it is; payloads that are no section are nothing.
 pub(crate) fn copy(out: &mut Module, wasm: &[u8], payload: &Payload<'_>) {
     if let Some((id, range)) = payload.as_section() {
-        out.section(&RawSection { id, data: &wasm[range.start as usize..range.end as usize] });
+        out.section(&RawSection { id, data: &wasm[range.start..range.end] });
     }
 }
 
@@ -280,7 +294,8 @@ fn section_bytes(section: &DataSection) -> Vec<u8> {
 mod tests {
     use super::*;
     use wasm_encoder::{
-        CodeSection, EntityType, Function, FunctionSection, GlobalType, Instruction, MemoryType, StartSection, TypeSection, ValType,
+        CodeSection, EntityType, Function, FunctionSection, GlobalType, Instruction, MemoryType, StartSection,
+        TypeSection, ValType,
     };
 
     /// A module like wasm-ld's: thread-local data at 65536, other data at 65552.
@@ -289,7 +304,8 @@ mod tests {
         let mut types = TypeSection::new();
         types.ty().function([], []);
         let mut imports = ImportSection::new();
-        let memory = MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
+        let memory =
+            MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
         imports.import("env", "memory", EntityType::Memory(memory));
         let mut functions = FunctionSection::new();
         functions.function(0);
@@ -335,10 +351,12 @@ mod tests {
                     let d = d.unwrap();
                     let address = match d.kind {
                         DataKind::Passive => None,
-                        DataKind::Active { offset_expr, .. } => match offset_expr.get_operators_reader().read().unwrap() {
-                            Operator::I32Const { value } => Some(value),
-                            other => panic!("{other:?}"),
-                        },
+                        DataKind::Active { offset_expr, .. } => {
+                            match offset_expr.get_operators_reader().read().unwrap() {
+                                Operator::I32Const { value } => Some(value),
+                                other => panic!("{other:?}"),
+                            }
+                        }
                     };
                     out.push((address, d.data.to_vec()));
                 }
@@ -348,7 +366,9 @@ mod tests {
     }
 
     fn customs(wasm: &[u8]) -> Vec<String> {
-        let customs = Parser::new(0).parse_all(wasm).filter_map(|p| if let Payload::CustomSection(c) = p.unwrap() { Some(c.name().to_owned()) } else { None });
+        let customs = Parser::new(0)
+            .parse_all(wasm)
+            .filter_map(|p| if let Payload::CustomSection(c) = p.unwrap() { Some(c.name().to_owned()) } else { None });
         customs.collect()
     }
 
@@ -373,7 +393,10 @@ mod tests {
                 }
                 Payload::GlobalSection(s) => {
                     let g = s.into_iter().next().unwrap().unwrap();
-                    assert!(matches!(g.init_expr.get_operators_reader().read().unwrap(), Operator::I32Const { value: 65536 }));
+                    assert!(matches!(
+                        g.init_expr.get_operators_reader().read().unwrap(),
+                        Operator::I32Const { value: 65536 }
+                    ));
                 }
                 _ => {}
             }
@@ -383,7 +406,9 @@ mod tests {
     #[test]
     fn code_keeps_its_length() {
         let code = |wasm: &[u8]| {
-            Parser::new(0).parse_all(wasm).find_map(|p| if let Payload::CodeSectionStart { size, .. } = p.unwrap() { Some(size) } else { None })
+            Parser::new(0)
+                .parse_all(wasm)
+                .find_map(|p| if let Payload::CodeSectionStart { size, .. } = p.unwrap() { Some(size) } else { None })
         };
         let before = linked(true);
         assert_eq!(code(&before), code(&rewrite(&before).unwrap()));

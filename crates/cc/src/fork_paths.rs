@@ -188,7 +188,8 @@ impl Graph {
     /// The functions that may reach fork.
     fn reach(&self, quiet: &Quiet) -> HashSet<u32> {
         // Two types may have one shape.
-        let shape: Vec<usize> = self.types.iter().map(|t| self.types.iter().position(|o| o == t).unwrap_or(0)).collect();
+        let shape: Vec<usize> =
+            self.types.iter().map(|t| self.types.iter().position(|o| o == t).unwrap_or(0)).collect();
         let mut callers = vec![Vec::new(); self.funcs.len()];
         let mut by_shape = HashMap::<usize, Vec<u32>>::new();
         for (i, f) in (0..).zip(&self.funcs) {
@@ -223,10 +224,10 @@ fn rename(wasm: &[u8], map: &NameMap) -> Result<Vec<u8>> {
     let mut out = Module::new();
     for p in Parser::new(0).parse_all(wasm) {
         let p = p?;
-        if let Payload::CustomSection(c) = &p {
-            if c.name() == "name" || data::is_debug(c.name()) {
-                continue;
-            }
+        if let Payload::CustomSection(c) = &p
+            && (c.name() == "name" || data::is_debug(c.name()))
+        {
+            continue;
         }
         data::copy(&mut out, wasm, &p);
     }

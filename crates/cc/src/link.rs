@@ -90,7 +90,10 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     }
     if args.iter().map(|a| a.len() + 1).sum::<usize>() > LONG {
         let file = dir.path().join("arguments");
-        fs::write(&file, args.iter().map(|a| format!("\"{}\"\n", a.replace('\\', "\\\\").replace('"', "\\\""))).collect::<String>())?;
+        fs::write(
+            &file,
+            args.iter().map(|a| format!("\"{}\"\n", a.replace('\\', "\\\\").replace('"', "\\\""))).collect::<String>(),
+        )?;
         ld.arg(format!("@{}", file.display()));
     } else {
         ld.args(&args);
@@ -119,7 +122,14 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
 }
 
 /// All that happens to a module after wasm-ld.
-fn finished(name: &str, linked: &[u8], dir: &Path, keep: Keep, options: &Options, toolchain: &Toolchain) -> Result<Vec<u8>> {
+fn finished(
+    name: &str,
+    linked: &[u8],
+    dir: &Path,
+    keep: Keep,
+    options: &Options,
+    toolchain: &Toolchain,
+) -> Result<Vec<u8>> {
     let traits = data::traits(linked)?;
     if !traits.starts {
         eprintln!("{name}: warning: there is no _start: the program cannot be run");
@@ -210,7 +220,9 @@ fn explain(messages: &str, name: &str, dir: &Path) -> String {
         let text = of_linker.unwrap_or_else(|| line.clone());
         if mismatch && !line.starts_with(">>>") {
             mismatch = false;
-            out += &format!("{name}: note: a call through the wrong type traps when it is made; declare the function as it is defined\n");
+            out += &format!(
+                "{name}: note: a call through the wrong type traps when it is made; declare the function as it is defined\n"
+            );
         }
         out += &line;
         out.push('\n');
@@ -222,11 +234,15 @@ fn explain(messages: &str, name: &str, dir: &Path) -> String {
         } else if text.contains("unknown file type") {
             out += &format!("{name}: note: not a WebAssembly object: was it compiled for another machine?\n");
         } else if text.contains("unable to find library") {
-            out += &format!("{name}: note: libraries have to be compiled by wasmlinux-cc, and their folder named with -L\n");
+            out += &format!(
+                "{name}: note: libraries have to be compiled by wasmlinux-cc, and their folder named with -L\n"
+            );
         }
     }
     if mismatch {
-        out += &format!("{name}: note: a call through the wrong type traps when it is made; declare the function as it is defined\n");
+        out += &format!(
+            "{name}: note: a call through the wrong type traps when it is made; declare the function as it is defined\n"
+        );
     }
     out
 }
@@ -243,7 +259,9 @@ pub(crate) fn bare(name: &str, args: &[String]) -> Result<u8> {
             a if a.starts_with('-') && a != "-" => line.extend(["-Xlinker".into(), a.into()]),
             // The value of the option before it, or a file.
             a => match line.last() {
-                Some(l) if line.len() > 1 && line[line.len() - 2] == "-Xlinker" && takes_value(l) => line.extend(["-Xlinker".into(), a.into()]),
+                Some(l) if line.len() > 1 && line[line.len() - 2] == "-Xlinker" && takes_value(l) => {
+                    line.extend(["-Xlinker".into(), a.into()])
+                }
                 _ => line.push(a.into()),
             },
         }

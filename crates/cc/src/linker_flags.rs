@@ -21,29 +21,141 @@ pub(crate) struct Linker {
 
 /// Options without a value that mean nothing for a static wasm32 program. `*` at the end: any suffix.
 const DROPPED: &[&str] = &[
-    "--start-group", "--end-group", "-(", "-)", "--as-needed", "--no-as-needed", "--warn-*", "--no-warn*", "--sort-*", "--hash-style*",
-    "--eh-frame-hdr", "--no-eh-frame-hdr", "--enable-new-dtags", "--disable-new-dtags", "--export-dynamic*", "-E", "-Bstatic", "-Bdynamic",
-    "-Bsymbolic*", "-dn", "-dy", "-static", "-pie", "--pie", "-no-pie", "--no-pie", "--relax", "--no-relax", "-O*", "--stats", "--cref", "--no-undefined",
-    "--no-allow-shlib-undefined", "--allow-shlib-undefined", "--copy-dt-needed-entries", "--no-copy-dt-needed-entries", "--add-needed",
-    "--no-add-needed", "--version-script=*", "--dynamic-list=*", "--dynamic-list-*", "--dynamic-linker=*", "--no-dynamic-linker",
-    "-I*", "--rpath=*", "-rpath=*", "-rpath-link=*", "--rpath-link=*", "-soname=*", "--soname=*", "-z*", "-nostdlib", "--build-id*",
-    "--omagic", "-N", "--nmagic", "-n", "--discard-*", "-X", "-EL", "-EB", "--be8", "--fix-*", "--no-ld-generated-unwind-info", "--compress-debug-sections*",
-    "--orphan-handling=*", "--exclude-libs=*", "--gdb-index", "--icf=*", "--threads*", "--no-keep-memory", "--reduce-memory-overheads", "-g", "-d", "-qmagic",
-    "--traditional-format", "--image-base=*", "-Ttext=*", "-Tdata=*", "-Tbss=*", "-A*", "--plugin=*", "-plugin-opt=*", "--unresolved-symbols=*",
+    "--start-group",
+    "--end-group",
+    "-(",
+    "-)",
+    "--as-needed",
+    "--no-as-needed",
+    "--warn-*",
+    "--no-warn*",
+    "--sort-*",
+    "--hash-style*",
+    "--eh-frame-hdr",
+    "--no-eh-frame-hdr",
+    "--enable-new-dtags",
+    "--disable-new-dtags",
+    "--export-dynamic*",
+    "-E",
+    "-Bstatic",
+    "-Bdynamic",
+    "-Bsymbolic*",
+    "-dn",
+    "-dy",
+    "-static",
+    "-pie",
+    "--pie",
+    "-no-pie",
+    "--no-pie",
+    "--relax",
+    "--no-relax",
+    "-O*",
+    "--stats",
+    "--cref",
+    "--no-undefined",
+    "--no-allow-shlib-undefined",
+    "--allow-shlib-undefined",
+    "--copy-dt-needed-entries",
+    "--no-copy-dt-needed-entries",
+    "--add-needed",
+    "--no-add-needed",
+    "--version-script=*",
+    "--dynamic-list=*",
+    "--dynamic-list-*",
+    "--dynamic-linker=*",
+    "--no-dynamic-linker",
+    "-I*",
+    "--rpath=*",
+    "-rpath=*",
+    "-rpath-link=*",
+    "--rpath-link=*",
+    "-soname=*",
+    "--soname=*",
+    "-z*",
+    "-nostdlib",
+    "--build-id*",
+    "--omagic",
+    "-N",
+    "--nmagic",
+    "-n",
+    "--discard-*",
+    "-X",
+    "-EL",
+    "-EB",
+    "--be8",
+    "--fix-*",
+    "--no-ld-generated-unwind-info",
+    "--compress-debug-sections*",
+    "--orphan-handling=*",
+    "--exclude-libs=*",
+    "--gdb-index",
+    "--icf=*",
+    "--threads*",
+    "--no-keep-memory",
+    "--reduce-memory-overheads",
+    "-g",
+    "-d",
+    "-qmagic",
+    "--traditional-format",
+    "--image-base=*",
+    "-Ttext=*",
+    "-Tdata=*",
+    "-Tbss=*",
+    "-A*",
+    "--plugin=*",
+    "-plugin-opt=*",
+    "--unresolved-symbols=*",
 ];
 /// The same with a value in the next word.
 const DROPPED_WITH_VALUE: &[&str] = &[
-    "-rpath", "--rpath", "-rpath-link", "--rpath-link", "-soname", "--soname", "-h", "-z", "--dynamic-linker", "-dynamic-linker", "-I", "--version-script",
-    "--dynamic-list", "-m", "-e", "--entry", "-R", "-f", "-F", "-Ttext", "-Tdata", "-Tbss", "--exclude-libs", "-A", "-plugin", "-plugin-opt", "--hash-style",
+    "-rpath",
+    "--rpath",
+    "-rpath-link",
+    "--rpath-link",
+    "-soname",
+    "--soname",
+    "-h",
+    "-z",
+    "--dynamic-linker",
+    "-dynamic-linker",
+    "-I",
+    "--version-script",
+    "--dynamic-list",
+    "-m",
+    "-e",
+    "--entry",
+    "-R",
+    "-f",
+    "-F",
+    "-Ttext",
+    "-Tdata",
+    "-Tbss",
+    "--exclude-libs",
+    "-A",
+    "-plugin",
+    "-plugin-opt",
+    "--hash-style",
 ];
 /// Options of wasm-ld whose value is in the next word, and the form to join them in.
 const JOINED: &[(&str, &str)] = &[
-    ("-u", "--undefined="), ("--undefined", "--undefined="), ("-Map", "--Map="), ("--Map", "--Map="), ("--wrap", "--wrap="), ("-wrap", "--wrap="),
-    ("--export", "--export="), ("--export-if-defined", "--export-if-defined="), ("-y", "--trace-symbol="), ("-L", "-L"), ("-l", "-l"),
-    ("--library-path", "-L"), ("--library", "-l"), ("-mllvm", "--mllvm="),
+    ("-u", "--undefined="),
+    ("--undefined", "--undefined="),
+    ("-Map", "--Map="),
+    ("--Map", "--Map="),
+    ("--wrap", "--wrap="),
+    ("-wrap", "--wrap="),
+    ("--export", "--export="),
+    ("--export-if-defined", "--export-if-defined="),
+    ("-y", "--trace-symbol="),
+    ("-L", "-L"),
+    ("-l", "-l"),
+    ("--library-path", "-L"),
+    ("--library", "-l"),
+    ("-mllvm", "--mllvm="),
 ];
 /// Libraries that the driver supplies itself.
-const SUPPLIED: &[&str] = &["-lgcc", "-lgcc_s", "-lgcc_eh", "-lssp", "-lssp_nonshared", "-latomic", "-lclang_rt.builtins"];
+const SUPPLIED: &[&str] =
+    &["-lgcc", "-lgcc_s", "-lgcc_eh", "-lssp", "-lssp_nonshared", "-latomic", "-lclang_rt.builtins"];
 
 /// Sorts out the linker's options among the inputs.
 pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
@@ -67,7 +179,12 @@ pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
             "-s" | "--strip-all" | "-strip-all" => l.strip = true,
             "-S" | "--strip-debug" | "-strip-debug" | "-x" => l.strip_debug |= word != "-x",
             "-T" | "--script" => bail!("'{word} {}': linker scripts cannot be followed", next()?),
-            w if w.starts_with("-T") && !w.starts_with("-Ttext") && !w.starts_with("-Tdata") && !w.starts_with("-Tbss") || w.starts_with("--script=") => {
+            w if w.starts_with("-T")
+                && !w.starts_with("-Ttext")
+                && !w.starts_with("-Tdata")
+                && !w.starts_with("-Tbss")
+                || w.starts_with("--script=") =>
+            {
                 bail!("'{w}': linker scripts cannot be followed")
             }
             w if w == "--defsym" || w.starts_with("--defsym=") || w.starts_with("-defsym") => {
@@ -113,7 +230,9 @@ pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
 
 /// Whether a linker option's value is the next word.
 pub(crate) fn takes_value(option: &str) -> bool {
-    DROPPED_WITH_VALUE.contains(&option) || JOINED.iter().any(|(o, _)| *o == option) || matches!(option, "-T" | "--script" | "--defsym")
+    DROPPED_WITH_VALUE.contains(&option)
+        || JOINED.iter().any(|(o, _)| *o == option)
+        || matches!(option, "-T" | "--script" | "--defsym")
 }
 
 #[cfg(test)]
@@ -121,24 +240,37 @@ mod tests {
     use super::*;
 
     fn linker(words: &str) -> Result<Linker> {
-        sort_out(&words.split_whitespace().map(|w| if w.ends_with(".o") { Input::Object(w.into()) } else { Input::Linker(w.into()) }).collect::<Vec<_>>())
+        sort_out(
+            &words
+                .split_whitespace()
+                .map(|w| if w.ends_with(".o") { Input::Object(w.into()) } else { Input::Linker(w.into()) })
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn args(words: &str) -> Vec<String> {
         let l = linker(words).unwrap();
-        l.args.into_iter().map(|a| match a { Input::Linker(w) | Input::Object(w) | Input::Source(w, _) => w }).collect()
+        l.args
+            .into_iter()
+            .map(|a| match a {
+                Input::Linker(w) | Input::Object(w) | Input::Source(w, _) => w,
+            })
+            .collect()
     }
 
     #[test]
     fn drops_what_means_nothing() {
-        let l = linker("--start-group -lfoo --end-group -z now -rpath /lib --hash-style=gnu -O1 --as-needed").unwrap();
+        let l = linker("--sort-section alignment --start-group -lfoo --end-group -z now -rpath /lib --hash-style=gnu -O1 --as-needed").unwrap();
         assert_eq!(l.args, [Input::Linker("-lfoo".into())]);
-        assert_eq!(l.notes.len(), 7);
+        assert_eq!(l.notes.len(), 8);
     }
 
     #[test]
     fn joins_values() {
-        assert_eq!(args("-u main -Map x.map --wrap malloc -L lib -l foo"), ["--undefined=main", "--Map=x.map", "--wrap=malloc", "-Llib", "-lfoo"]);
+        assert_eq!(
+            args("-u main -Map x.map --wrap malloc -L lib -l foo"),
+            ["--undefined=main", "--Map=x.map", "--wrap=malloc", "-Llib", "-lfoo"]
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod link;
 mod linker_flags;
 mod options;
 mod query;
-mod tools;
 mod toolchain;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -67,9 +67,30 @@ pub(crate) struct Options {
 
 /// Options of clang whose value is the next argument.
 const SEPARATE: &[&str] = &[
-    "-D", "-U", "-I", "-F", "-include", "-imacros", "-isystem", "-idirafter", "-iquote", "-iprefix", "-iwithprefix",
-    "-iwithprefixbefore", "-MF", "-MT", "-MQ", "-MJ", "-Xclang", "-Xpreprocessor", "-Xassembler", "-mllvm",
-    "-working-directory", "-ivfsoverlay", "-dependency-file", "-serialize-diagnostics",
+    "-D",
+    "-U",
+    "-I",
+    "-F",
+    "-include",
+    "-imacros",
+    "-isystem",
+    "-idirafter",
+    "-iquote",
+    "-iprefix",
+    "-iwithprefix",
+    "-iwithprefixbefore",
+    "-MF",
+    "-MT",
+    "-MQ",
+    "-MJ",
+    "-Xclang",
+    "-Xpreprocessor",
+    "-Xassembler",
+    "-mllvm",
+    "-working-directory",
+    "-ivfsoverlay",
+    "-dependency-file",
+    "-serialize-diagnostics",
 ];
 /// Options of the linker whose value is the next argument.
 const SEPARATE_LINKER: &[&str] = &["-L", "-l", "-u", "-T", "-z", "-e", "-R", "-Map", "-rpath", "-h", "-soname"];
@@ -144,7 +165,8 @@ impl Options {
         let (mut language, mut strict_warnings, mut iso) = (None::<String>, false, false);
         let mut it = args.iter();
         while let Some(arg) = it.next() {
-            let mut value = |option: &str| it.next().cloned().with_context(|| format!("the option '{option}' needs a value"));
+            let mut value =
+                |option: &str| it.next().cloned().with_context(|| format!("the option '{option}' needs a value"));
             match arg.as_str() {
                 "-" => o.input("-", &language),
                 a if !a.starts_with('-') => o.input(a, &language),
@@ -168,7 +190,9 @@ impl Options {
                     o.builtin_includes &= arg == "-nostdlibinc";
                 }
                 "-nobuiltininc" => o.builtin_includes = false,
-                "-shared" | "-dynamiclib" => bail!("'{arg}': there are no shared libraries; make a static one (wasmlinux-ar)"),
+                "-shared" | "-dynamiclib" => {
+                    bail!("'{arg}': there are no shared libraries; make a static one (wasmlinux-ar)")
+                }
                 "-m64" => bail!("'-m64': programs are 32-bit (wasm32)"),
                 "-pthread" | "-pthreads" => o.flag("-D_REENTRANT"),
                 "-mfork-in-handler" => o.fork_in_handler = true,
@@ -245,7 +269,10 @@ impl Options {
         }
         if o.mode == Mode::Link && !o.inputs.iter().any(|i| !matches!(i, Input::Linker(w) if !w.starts_with("-l"))) {
             // Nothing to link: `-v` alone asks for the version, `-Wl,--version` is the linker's to answer.
-            let asks_linker = o.inputs.iter().any(|i| matches!(i, Input::Linker(w) if w == "--version" || w == "-v" || w == "--help"));
+            let asks_linker = o
+                .inputs
+                .iter()
+                .any(|i| matches!(i, Input::Linker(w) if w == "--version" || w == "-v" || w == "--help"));
             if !asks_linker {
                 if !o.verbose {
                     bail!("no input files");
@@ -278,13 +305,17 @@ impl Options {
 
 /// Whether the name is that of a source file (or of standard input); all else goes to the linker.
 fn is_source(file: &str) -> bool {
-    const EXTENSIONS: &[&str] = &["c", "i", "s", "S", "sx", "h", "C", "cc", "cp", "cpp", "cxx", "c++", "ii", "m", "ll", "bc"];
+    const EXTENSIONS: &[&str] =
+        &["c", "i", "s", "S", "sx", "h", "C", "cc", "cp", "cpp", "cxx", "c++", "ii", "m", "ll", "bc"];
     file == "-"
         || std::path::Path::new(file).extension().is_some_and(|e| e.to_str().is_some_and(|e| EXTENSIONS.contains(&e)))
 }
 
 fn is_joined_linker(a: &str) -> bool {
-    a.starts_with("-u") && !a.starts_with("-undef") || a.starts_with("-T") || a.starts_with("-z") || a.starts_with("-Map=")
+    a.starts_with("-u") && !a.starts_with("-undef")
+        || a.starts_with("-T")
+        || a.starts_with("-z")
+        || a.starts_with("-Map=")
 }
 
 fn matches(pattern: &str, arg: &str) -> bool {
@@ -394,7 +425,8 @@ mod tests {
     #[test]
     fn splits_linker_options() {
         let o = parse("x.o -Wl,--gc-sections,-Map,x.map -Xlinker --verbose -L lib -lfoo");
-        let words: Vec<_> = o.inputs[1..].iter().map(|i| if let Input::Linker(w) = i { w.as_str() } else { "?" }).collect();
+        let words: Vec<_> =
+            o.inputs[1..].iter().map(|i| if let Input::Linker(w) = i { w.as_str() } else { "?" }).collect();
         assert_eq!(words, ["--gc-sections", "-Map", "x.map", "--verbose", "-L", "lib", "-lfoo"]);
     }
 

@@ -63,7 +63,12 @@ pub(crate) fn answer(question: &str, options: &Options, toolchain: &Toolchain) -
             println!("programs: ={}", toolchain.root.join("bin").display());
             println!("libraries: ={}", toolchain.sysroot.join("lib").display());
         }
-        _ => return run(Command::new(&toolchain.clang).arg("--target=wasm32-unknown-unknown").arg(question).args(&options.flags)),
+        _ => {
+            return run(Command::new(&toolchain.clang)
+                .arg("--target=wasm32-unknown-unknown")
+                .arg(question)
+                .args(&options.flags));
+        }
     }
     Ok(0)
 }

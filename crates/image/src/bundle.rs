@@ -51,17 +51,11 @@ const KINDS: [(Kind, u32); 6] = [
 
 impl Kind {
     fn number(self) -> u32 {
-        KINDS
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or(0, |(_, number)| *number)
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, number)| *number)
     }
 
     fn from_number(number: u32) -> Option<Self> {
-        KINDS
-            .iter()
-            .find(|(_, known)| *known == number)
-            .map(|(kind, _)| *kind)
+        KINDS.iter().find(|(_, known)| *known == number).map(|(kind, _)| *kind)
     }
 }
 
@@ -82,13 +76,7 @@ pub struct Entry<'a> {
 
 impl fmt::Debug for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry {
-            kind,
-            name,
-            tag,
-            data,
-            ..
-        } = self;
+        let Entry { kind, name, tag, data, .. } = self;
         write!(f, "{kind:?} {name:?} tag {tag:#x}, {} bytes", data.len())
     }
 }
@@ -132,14 +120,9 @@ impl<'a> Bundle<'a> {
             return Err(BundleError::Length);
         }
         let names_length = word_at(bytes, 24).ok_or(BundleError::Length)?;
-        let names_start = count
-            .checked_mul(ENTRY)
-            .and_then(|table| table.checked_add(HEADER));
-        let names = names_start
-            .and_then(|start| slice(bytes, start, names_length))
-            .ok_or(BundleError::Length)?;
-        let entry =
-            |index| entry(bytes, names, HEADER + index * ENTRY).ok_or(BundleError::Entry(index));
+        let names_start = count.checked_mul(ENTRY).and_then(|table| table.checked_add(HEADER));
+        let names = names_start.and_then(|start| slice(bytes, start, names_length)).ok_or(BundleError::Length)?;
+        let entry = |index| entry(bytes, names, HEADER + index * ENTRY).ok_or(BundleError::Entry(index));
         let entries = (0..count).map(entry).collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
@@ -171,11 +154,7 @@ impl<'a> Bundle<'a> {
 }
 
 fn entry<'a>(bytes: &'a [u8], names: &'a [u8], at: usize) -> Option<Entry<'a>> {
-    let name = slice(
-        names,
-        word_at(bytes, at + 8)?,
-        u32_at(bytes, at + 4)? as usize,
-    )?;
+    let name = slice(names, word_at(bytes, at + 8)?, u32_at(bytes, at + 4)? as usize)?;
     Some(Entry {
         kind: Kind::from_number(u32_at(bytes, at)?)?,
         name: std::str::from_utf8(name).ok()?,
@@ -227,19 +206,10 @@ impl<'a> Writer<'a> {
         let mut table = Vec::new();
         for entry in &self.entries {
             // An empty payload lies nowhere.
-            let start = if entry.data.is_empty() {
-                0
-            } else {
-                offset.next_multiple_of(ALIGNMENT)
-            };
+            let start = if entry.data.is_empty() { 0 } else { offset.next_multiple_of(ALIGNMENT) };
             table.extend_from_slice(&entry.kind.number().to_le_bytes());
             table.extend_from_slice(&(entry.name.len() as u32).to_le_bytes());
-            for number in [
-                name_offset as u64,
-                entry.tag,
-                start as u64,
-                entry.data.len() as u64,
-            ] {
+            for number in [name_offset as u64, entry.tag, start as u64, entry.data.len() as u64] {
                 table.extend_from_slice(&number.to_le_bytes());
             }
             table.extend_from_slice(&entry.key);
@@ -267,39 +237,12 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        let empty = Entry {
-            kind: Kind::Extra,
-            name: "",
-            tag: 0,
-            key: [0; 32],
-            data: &[],
-        };
+        let empty = Entry { kind: Kind::Extra, name: "", tag: 0, key: [0; 32], data: &[] };
         Writer::new()
-            .add(Entry {
-                kind: Kind::KernelCode,
-                name: "kernel",
-                data: b"code",
-                ..empty
-            })
-            .add(Entry {
-                kind: Kind::KernelSymbol,
-                name: "boot_info",
-                tag: 0x12340,
-                ..empty
-            })
-            .add(Entry {
-                kind: Kind::KernelData,
-                tag: 65536,
-                data: &[7; 5000],
-                ..empty
-            })
-            .add(Entry {
-                kind: Kind::ProgramCode,
-                name: "/bin/hello",
-                key: [9; 32],
-                data: b"hello",
-                ..empty
-            })
+            .add(Entry { kind: Kind::KernelCode, name: "kernel", data: b"code", ..empty })
+            .add(Entry { kind: Kind::KernelSymbol, name: "boot_info", tag: 0x12340, ..empty })
+            .add(Entry { kind: Kind::KernelData, tag: 65536, data: &[7; 5000], ..empty })
+            .add(Entry { kind: Kind::ProgramCode, name: "/bin/hello", key: [9; 32], data: b"hello", ..empty })
             .finish()
     }
 
@@ -309,52 +252,28 @@ mod tests {
         let bundle = Bundle::parse(&bytes).unwrap();
         assert_eq!(bundle.entries().len(), 4);
         assert_eq!(bundle.first(Kind::KernelCode).unwrap().data, b"code");
-        assert_eq!(
-            bundle.named(Kind::KernelSymbol, "boot_info").unwrap().tag,
-            0x12340
-        );
+        assert_eq!(bundle.named(Kind::KernelSymbol, "boot_info").unwrap().tag, 0x12340);
         assert_eq!(bundle.first(Kind::KernelData).unwrap().data, [7; 5000]);
-        assert_eq!(
-            bundle.keyed(Kind::ProgramCode, &[9; 32]).unwrap().name,
-            "/bin/hello"
-        );
+        assert_eq!(bundle.keyed(Kind::ProgramCode, &[9; 32]).unwrap().name, "/bin/hello");
         assert!(bundle.keyed(Kind::ProgramCode, &[8; 32]).is_none());
-        for entry in bundle
-            .entries()
-            .iter()
-            .filter(|entry| !entry.data.is_empty())
-        {
-            assert_eq!(
-                (entry.data.as_ptr() as usize - bytes.as_ptr() as usize) % ALIGNMENT,
-                0
-            );
+        for entry in bundle.entries().iter().filter(|entry| !entry.data.is_empty()) {
+            assert_eq!((entry.data.as_ptr() as usize - bytes.as_ptr() as usize) % ALIGNMENT, 0);
         }
         assert_eq!(bytes, sample());
     }
 
     #[test]
     fn an_empty_one_is_one() {
-        assert!(
-            Bundle::parse(&Writer::new().finish())
-                .unwrap()
-                .entries()
-                .is_empty()
-        );
+        assert!(Bundle::parse(&Writer::new().finish()).unwrap().entries().is_empty());
     }
 
     #[test]
     fn other_bytes_are_refused() {
         assert_eq!(Bundle::parse(b"").unwrap_err(), BundleError::NotABundle);
-        assert_eq!(
-            Bundle::parse(&[0; 100]).unwrap_err(),
-            BundleError::NotABundle
-        );
+        assert_eq!(Bundle::parse(&[0; 100]).unwrap_err(), BundleError::NotABundle);
         let bytes = sample();
         for length in 8..bytes.len() {
-            assert_eq!(
-                Bundle::parse(&bytes[..length]).unwrap_err(),
-                BundleError::Length
-            );
+            assert_eq!(Bundle::parse(&bytes[..length]).unwrap_err(), BundleError::Length);
         }
         let mut newer = bytes.clone();
         newer[8] = 2;
@@ -369,12 +288,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[at] = value;
                 if let Ok(bundle) = Bundle::parse(&damaged) {
-                    assert!(
-                        bundle
-                            .entries()
-                            .iter()
-                            .all(|entry| entry.data.len() <= bytes.len())
-                    );
+                    assert!(bundle.entries().iter().all(|entry| entry.data.len() <= bytes.len()));
                 }
             }
         }

@@ -53,19 +53,9 @@ pub enum Error {
 pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
     let mut archive = Writer::new();
     for (index, text) in manifest.lines().enumerate() {
-        let words: Vec<_> = text
-            .split('#')
-            .next()
-            .unwrap_or("")
-            .split_whitespace()
-            .collect();
-        let wrong = |reason| Error::Line {
-            line: index + 1,
-            text: text.to_owned(),
-            reason,
-        };
-        let octal =
-            |word: &str| u32::from_str_radix(word, 8).map_err(|_| wrong("permissions are octal"));
+        let words: Vec<_> = text.split('#').next().unwrap_or("").split_whitespace().collect();
+        let wrong = |reason| Error::Line { line: index + 1, text: text.to_owned(), reason };
+        let octal = |word: &str| u32::from_str_radix(word, 8).map_err(|_| wrong("permissions are octal"));
         let number = |word: &str| word.parse::<u32>().map_err(|_| wrong("not a number"));
         match words[..] {
             [] => {}
@@ -81,29 +71,18 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
                     "b" => Device::Block,
                     _ => return Err(wrong("a node is c or b")),
                 };
-                archive.device(
-                    path,
-                    octal(permissions)?,
-                    device,
-                    number(major)?,
-                    number(minor)?,
-                )?;
+                archive.device(path, octal(permissions)?, device, number(major)?, number(minor)?)?;
             }
             ["applets", program, source] => {
                 let listing = find(folders, source)?;
-                for path in String::from_utf8_lossy(&read(&listing)?)
-                    .lines()
-                    .map(str::trim)
-                {
+                for path in String::from_utf8_lossy(&read(&listing)?).lines().map(str::trim) {
                     if !path.is_empty() && path != program {
                         archive.symlink(path, program)?;
                     }
                 }
             }
             _ => {
-                return Err(wrong(
-                    "not one of dir, file, slink, nod, applets with their arguments",
-                ));
+                return Err(wrong("not one of dir, file, slink, nod, applets with their arguments"));
             }
         }
     }
@@ -111,18 +90,12 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
 }
 
 fn find(folders: &[&Path], source: &str) -> Result<PathBuf, Error> {
-    let found = folders
-        .iter()
-        .map(|folder| folder.join(source))
-        .find(|path| path.exists());
+    let found = folders.iter().map(|folder| folder.join(source)).find(|path| path.exists());
     found.ok_or_else(|| Error::Missing(source.to_owned()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -133,11 +106,7 @@ mod tests {
     fn a_manifest_becomes_an_archive() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("bb"), "program").unwrap();
-        fs::write(
-            folder.path().join("links"),
-            "/bin/cat\n/usr/bin/env\n\n/bin/busybox\n",
-        )
-        .unwrap();
+        fs::write(folder.path().join("links"), "/bin/cat\n/usr/bin/env\n\n/bin/busybox\n").unwrap();
         let manifest = "# base\ndir /tmp 1777\nfile /bin/busybox bb 755 # all of it\n\
             slink /init /sbin/init\nnod /dev/null 666 c 1 3\napplets /bin/busybox links\n";
         let empty = tempfile::tempdir().unwrap();

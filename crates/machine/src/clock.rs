@@ -58,7 +58,8 @@ impl Drop for Clock {
 pub(crate) fn set_timer(timer: libc::timer_t, nanoseconds: u64) {
     let nanoseconds = nanoseconds.clamp(1, i64::MAX as u64);
     let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let at = libc::timespec { tv_sec: (nanoseconds / 1_000_000_000) as i64, tv_nsec: (nanoseconds % 1_000_000_000) as i64 };
+    let at =
+        libc::timespec { tv_sec: (nanoseconds / 1_000_000_000) as i64, tv_nsec: (nanoseconds % 1_000_000_000) as i64 };
     let spec = libc::itimerspec { it_interval: zero, it_value: at };
     // SAFETY: the caller's timer is alive; a bad one gives EINVAL.
     unsafe { libc::timer_settime(timer, 0, &spec, ptr::null_mut()) };

@@ -71,7 +71,10 @@ impl Board {
         let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
         let version = read(boot_info::VERSION);
         if version != boundary::MACHINE_VERSION {
-            return Err(Error::Kernel(format!("made for version {version} of the machine, not {}", boundary::MACHINE_VERSION)));
+            return Err(Error::Kernel(format!(
+                "made for version {version} of the machine, not {}",
+                boundary::MACHINE_VERSION
+            )));
         }
         let format = Format::new(read(boot_info::PAGE_SHIFT), read(boot_info::PGDIR_SHIFT));
         let format = format.ok_or_else(|| Error::Kernel("impossible page tables".into()))?;

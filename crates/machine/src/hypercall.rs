@@ -44,8 +44,12 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "timer_set", |nanoseconds: u64| cpu(|cpu| cpu.clock.set(nanoseconds)))?;
     linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
     linker.func_wrap_async(m, "power_off", |_: Guest<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
-    linker.func_wrap(m, "stream_read", |id: u32, at: u32, len: u32| bytes(at, len, |cpu, buf| cpu.streams.guest_read(id, buf)))?;
-    linker.func_wrap(m, "stream_write", |id: u32, at: u32, len: u32| bytes(at, len, |cpu, buf| cpu.streams.guest_write(id, buf)))?;
+    linker.func_wrap(m, "stream_read", |id: u32, at: u32, len: u32| {
+        bytes(at, len, |cpu, buf| cpu.streams.guest_read(id, buf))
+    })?;
+    linker.func_wrap(m, "stream_write", |id: u32, at: u32, len: u32| {
+        bytes(at, len, |cpu, buf| cpu.streams.guest_write(id, buf))
+    })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
     linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;
     Ok(())
@@ -55,7 +59,8 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     linker.func_wrap(m, "task_create", |task: u32, sp: u32| cpu(|cpu| cpu.created.push((task, sp))))?;
     linker.func_wrap(m, "task_destroy", |task: u32| cpu(|cpu| cpu.destroyed.push(task)))?;
-    linker.func_wrap_async(m, "task_switch", |_: Guest<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
+    linker
+        .func_wrap_async(m, "task_switch", |_: Guest<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
     linker.func_wrap(m, "stack_check", stack_check)?;
     linker.func_wrap(m, "backtrace", |caller: Guest<'_>, at: u32, len: u32| {
         let text = names(&WasmBacktrace::force_capture(&caller));
@@ -103,9 +108,12 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
         })
     })?;
     linker.func_wrap(m, "user_clone", |mut caller: Guest<'_>, task: u32, pgd: u32, entry: u32, sp: u32, tp: u32| {
-        let Some(program) = caller.data().program.clone() else { return Err(Error::msg("user_clone() without a program")) };
+        let Some(program) = caller.data().program.clone() else {
+            return Err(Error::msg("user_clone() without a program"));
+        };
         let copied = caller.data().globals.clone();
-        let mut globals: Vec<(String, Val)> = copied.into_iter().map(|(name, global)| (name, global.get(caller.as_context_mut()))).collect();
+        let mut globals: Vec<(String, Val)> =
+            copied.into_iter().map(|(name, global)| (name, global.get(caller.as_context_mut()))).collect();
         if entry != ENTRY_FORK {
             for (name, value) in &mut globals {
                 match name.as_str() {
@@ -127,4 +135,3 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     })?;
     Ok(())
 }
-

@@ -101,7 +101,8 @@ impl Machine {
         engine::get()?;
         let board = cpu::Board::new(&config)?;
         let interrupts = board.interrupts();
-        let shared = Arc::new(Shared { outcome: Mutex::default(), ended: Condvar::new(), interrupts: interrupts.clone() });
+        let shared =
+            Arc::new(Shared { outcome: Mutex::default(), ended: Condvar::new(), interrupts: interrupts.clone() });
         config.streams.connect(interrupts);
         let streams = config.streams.clone();
         let of_thread = shared.clone();

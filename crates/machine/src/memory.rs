@@ -1,6 +1,13 @@
 //! Hands the engine its linear memories: physical memory, user address spaces, and its own heap for exceptions.
-use crate::{engine::{self, SPACE}, physical::{Physical, reserve}, space::Space};
-use std::{cell::RefCell, sync::{Arc, OnceLock}};
+use crate::{
+    engine::{self, SPACE},
+    physical::{Physical, reserve},
+    space::Space,
+};
+use std::{
+    cell::RefCell,
+    sync::{Arc, OnceLock},
+};
 use wasm_encoder::{ExportKind, ExportSection, MemorySection};
 use wasmlinux_boundary::WASM_PAGE;
 use wasmtime::{AsContextMut, Instance, LinearMemory, Memory, MemoryCreator, MemoryType, Module};
@@ -19,7 +26,10 @@ thread_local! {
 
 /// Makes a memory over `backing`. The engine's `Memory::new` does not ask the creator, a module's own memory does; so this
 /// instantiates a module that only has a memory.
-pub(crate) async fn create<T: Send + 'static>(mut store: impl AsContextMut<Data = T>, backing: Backing) -> wasmtime::Result<Memory> {
+pub(crate) async fn create<T: Send + 'static>(
+    mut store: impl AsContextMut<Data = T>,
+    backing: Backing,
+) -> wasmtime::Result<Memory> {
     let module = match &backing {
         Backing::User(_) => {
             static USER: OnceLock<Module> = OnceLock::new();
@@ -40,7 +50,13 @@ pub(crate) async fn create<T: Send + 'static>(mut store: impl AsContextMut<Data 
 fn holder(bytes: usize) -> wasmtime::Result<Module> {
     let pages = (bytes / WASM_PAGE as usize) as u64;
     let mut memories = MemorySection::new();
-    memories.memory(wasm_encoder::MemoryType { minimum: pages, maximum: Some(pages), memory64: false, shared: false, page_size_log2: None });
+    memories.memory(wasm_encoder::MemoryType {
+        minimum: pages,
+        maximum: Some(pages),
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut exports = ExportSection::new();
     exports.export("memory", ExportKind::Memory, 0);
     let mut module = wasm_encoder::Module::new();
@@ -121,7 +137,12 @@ unsafe impl Sync for Heap {}
 impl Heap {
     fn new(size: usize, capacity: usize, guard: usize) -> std::io::Result<Heap> {
         let total = capacity + guard;
-        let mut heap = Heap { base: reserve(total.max(WASM_PAGE as usize))?, size: 0, capacity, total: total.max(WASM_PAGE as usize) };
+        let mut heap = Heap {
+            base: reserve(total.max(WASM_PAGE as usize))?,
+            size: 0,
+            capacity,
+            total: total.max(WASM_PAGE as usize),
+        };
         heap.open(size)?;
         Ok(heap)
     }

@@ -47,7 +47,14 @@ impl Physical {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
             let flags = libc::MAP_SHARED | libc::MAP_FIXED;
             let at = base.add(WASM_PAGE as usize);
-            let mapped = libc::mmap(at.cast(), size - WASM_PAGE as usize, protection, flags, memory.file.as_raw_fd(), WASM_PAGE.into());
+            let mapped = libc::mmap(
+                at.cast(),
+                size - WASM_PAGE as usize,
+                protection,
+                flags,
+                memory.file.as_raw_fd(),
+                WASM_PAGE.into(),
+            );
             if mapped != at.cast() {
                 return Err(host(()));
             }

@@ -52,7 +52,9 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 }
             }
             Payload::MemorySection(section) if section.count() != 0 => {
-                return Err(ProgramError::Invalid("it has a memory of its own, where it must import env.memory".into()));
+                return Err(ProgramError::Invalid(
+                    "it has a memory of its own, where it must import env.memory".into(),
+                ));
             }
             Payload::ExportSection(section) => {
                 limit("exports", section.count().into(), EXPORTS_MAX)?;
@@ -95,13 +97,15 @@ fn imports(section: &wasmparser::ImportSectionReader<'_>) -> Result<ImportSectio
     for import in section.clone().into_imports() {
         let import = import?;
         let entity = match (import.module, import.name, import.ty) {
-            ("env", "memory", TypeRef::Memory(memory)) if !memory.memory64 => EntityType::Memory(wasm_encoder::MemoryType {
-                minimum: memory.initial,
-                maximum: None,
-                memory64: false,
-                shared: false,
-                page_size_log2: None,
-            }),
+            ("env", "memory", TypeRef::Memory(memory)) if !memory.memory64 => {
+                EntityType::Memory(wasm_encoder::MemoryType {
+                    minimum: memory.initial,
+                    maximum: None,
+                    memory64: false,
+                    shared: false,
+                    page_size_log2: None,
+                })
+            }
             ("linux", "syscall", TypeRef::Func(index)) => EntityType::Function(index),
             (module, name, _) => return Err(ProgramError::Import { module: module.into(), name: name.into() }),
         };
@@ -163,7 +167,8 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
                     let wasmparser::DataKind::Active { memory_index: 0, offset_expr } = segment.kind else {
                         return Err(ProgramError::Invalid("a kernel has active data segments only".into()));
                     };
-                    let at = constant(&offset_expr)?.ok_or_else(|| ProgramError::Invalid("data at no constant address".into()))?;
+                    let at = constant(&offset_expr)?
+                        .ok_or_else(|| ProgramError::Invalid("data at no constant address".into()))?;
                     let end = segment.range.end as usize;
                     parts.data.push((at, end - segment.data.len()..end));
                 }

@@ -1,6 +1,9 @@
 //! User address spaces. Linux keeps the page tables in physical memory; this is the hardware that walks them and
 //! the cache (host mappings) of what it found.
-use crate::{engine::SPACE, physical::{Physical, reserve}};
+use crate::{
+    engine::SPACE,
+    physical::{Physical, reserve},
+};
 use std::{
     io,
     sync::{
@@ -28,7 +31,8 @@ pub(crate) struct Format {
 impl Format {
     /// None if no such tables are possible.
     pub(crate) fn new(page_shift: u32, pgdir_shift: u32) -> Option<Format> {
-        ((12..=16).contains(&page_shift) && pgdir_shift > page_shift && pgdir_shift < 32).then_some(Format { page_shift, pgdir_shift })
+        ((12..=16).contains(&page_shift) && pgdir_shift > page_shift && pgdir_shift < 32)
+            .then_some(Format { page_shift, pgdir_shift })
     }
 }
 
@@ -177,4 +181,3 @@ fn fatal(message: &std::ffi::CStr) -> ! {
         libc::abort();
     }
 }
-

@@ -17,7 +17,9 @@ use std::{
     task::{Context, Poll},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER};
-use wasmtime::{Error, Extern, Global, Instance, Module, Result, Store, StoreLimits, StoreLimitsBuilder, Trap, Val, WasmBacktrace};
+use wasmtime::{
+    Error, Extern, Global, Instance, Module, Result, Store, StoreLimits, StoreLimitsBuilder, Trap, Val, WasmBacktrace,
+};
 
 const SYS_EXIT_GROUP: i32 = 94;
 
@@ -157,7 +159,11 @@ enum End {
     Restart,
     Unplugged,
     /// A trap of the program: the fields of a siginfo.
-    Program { signal: i32, code: i32, address: u32 },
+    Program {
+        signal: i32,
+        code: i32,
+        address: u32,
+    },
     /// A trap of the kernel: what it was, and where.
     Kernel(String),
 }
@@ -220,7 +226,10 @@ impl Life {
             board.oops_buffer
         });
         kernel.empty_stack(self.kernel_stack)?;
-        kernel.call("oops", (at as i32, text.len() as i32)).await.map_err(|e| e.context(format!("a trap in the kernel: {text}")))?;
+        kernel
+            .call("oops", (at as i32, text.len() as i32))
+            .await
+            .map_err(|e| e.context(format!("a trap in the kernel: {text}")))?;
         Err(error.context("the kernel went on after its own trap"))
     }
 
@@ -229,14 +238,31 @@ impl Life {
         let store = &mut kernel.store;
         let space = cpu(|cpu| cpu.space(start.pgd))?;
         let memory = memory::create(&mut *store, Backing::User(space.clone())).await?;
-        let mut export = |name| kernel.instance.get_func(&mut *store, name).ok_or_else(|| Error::msg(format!("the kernel exports no {name}")));
+        let mut export = |name| {
+            kernel
+                .instance
+                .get_func(&mut *store, name)
+                .ok_or_else(|| Error::msg(format!("the kernel exports no {name}")))
+        };
         let (syscall, fault, irq) = (export("syscall")?, export("fault")?, export("irq")?);
         // program.rs lets no others through.
-        let imports: Vec<Extern> = start.program.module.imports().map(|i| if i.module() == "env" { memory.into() } else { syscall.into() }).collect();
+        let imports: Vec<Extern> = start
+            .program
+            .module
+            .imports()
+            .map(|i| if i.module() == "env" { memory.into() } else { syscall.into() })
+            .collect();
         let instance = Instance::new_async(&mut *store, &start.program.module, &imports).await?;
 
-        let names: Vec<String> = start.program.module.exports().filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var())).map(|e| e.name().into()).collect();
-        let globals: Vec<(String, Global)> = names.into_iter().filter_map(|name| instance.get_global(&mut *store, &name).map(|g| (name, g))).collect();
+        let names: Vec<String> = start
+            .program
+            .module
+            .exports()
+            .filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var()))
+            .map(|e| e.name().into())
+            .collect();
+        let globals: Vec<(String, Global)> =
+            names.into_iter().filter_map(|name| instance.get_global(&mut *store, &name).map(|g| (name, g))).collect();
         for (name, value) in start.globals {
             if let Some((_, global)) = globals.iter().find(|(known, _)| *known == name) {
                 global.set(&mut *store, value)?;
@@ -256,9 +282,18 @@ impl Life {
         let _current = Current::new(&self.slot, &context);
         cpu::set_stack_limit(usize::MAX);
         match start.entry {
-            UserEntry::Start(sp) => instance.get_typed_func::<i32, ()>(&mut *store, "_start")?.call_async(&mut *store, sp as i32).await?,
-            UserEntry::Clone(sp) => instance.get_typed_func::<i32, ()>(&mut *store, "_clone_start")?.call_async(&mut *store, sp as i32).await?,
-            UserEntry::Fork => instance.get_typed_func::<(), ()>(&mut *store, "_fork_child")?.call_async(&mut *store, ()).await?,
+            UserEntry::Start(sp) => {
+                instance.get_typed_func::<i32, ()>(&mut *store, "_start")?.call_async(&mut *store, sp as i32).await?
+            }
+            UserEntry::Clone(sp) => {
+                instance
+                    .get_typed_func::<i32, ()>(&mut *store, "_clone_start")?
+                    .call_async(&mut *store, sp as i32)
+                    .await?
+            }
+            UserEntry::Fork => {
+                instance.get_typed_func::<(), ()>(&mut *store, "_fork_child")?.call_async(&mut *store, ()).await?
+            }
         }
         // A program that falls off its end.
         let arguments = (SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0);
@@ -299,6 +334,7 @@ fn ending(error: &Error) -> End {
     let trap = error.downcast_ref::<Trap>();
     if let Some(backtrace) = backtrace.filter(|b| in_kernel(b)) {
         let what = trap.map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
+        let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
         return End::Kernel(format!("{what}\n{}", names(backtrace)));
     }
     let (signal, code) = match trap {
@@ -307,9 +343,13 @@ fn ending(error: &Error) -> End {
         Some(Trap::UnreachableCodeReached) => (libc::SIGILL, ILL_ILLOPN),
         Some(Trap::HeapMisaligned) => (libc::SIGBUS, BUS_ADRALN),
         // A wild jump or a wild access.
-        Some(Trap::MemoryOutOfBounds | Trap::StackOverflow | Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature) => {
-            (libc::SIGSEGV, SEGV_MAPERR)
-        }
+        Some(
+            Trap::MemoryOutOfBounds
+            | Trap::StackOverflow
+            | Trap::TableOutOfBounds
+            | Trap::IndirectCallToNull
+            | Trap::BadSignature,
+        ) => (libc::SIGSEGV, SEGV_MAPERR),
         Some(_) => (libc::SIGILL, ILL_ILLOPN),
         // An uncaught exception, or an instance that could not be made.
         None => (libc::SIGABRT, 0),

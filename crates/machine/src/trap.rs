@@ -192,7 +192,8 @@ unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_v
         }
         handler => {
             // SAFETY: a handler with SA_SIGINFO, as the engine installs it.
-            let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = unsafe { mem::transmute(handler) };
+            let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+                unsafe { mem::transmute(handler) };
             handler(signal, info, context);
         }
     }

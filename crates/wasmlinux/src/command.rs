@@ -135,7 +135,7 @@ impl Command {
         self
     }
 
-    /// Starts it; returns when its program has been executed, or could not be.
+    /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile.
     ///
     /// # Errors
     /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Off`].

@@ -104,8 +104,8 @@ pub(crate) enum Phase {
     Failed { errno: Errno, step: u32 },
     /// It has ended with this wait status.
     Exited { pid: u32, status: u32 },
-    /// The machine went off before.
-    Lost,
+    /// The machine went off before; `pid` is 0 if init had not told it yet.
+    Lost { pid: u32 },
 }
 
 impl Phase {
@@ -131,7 +131,7 @@ impl Job {
 
     fn set(&self, mut phase: Phase) {
         let mut now = self.lock();
-        if let (Phase::Exited { pid, .. }, Phase::Running { pid: known }) = (&mut phase, *now) {
+        if let (Phase::Exited { pid, .. } | Phase::Lost { pid }, Phase::Running { pid: known }) = (&mut phase, *now) {
             *pid = known;
         }
         *now = phase;
@@ -205,7 +205,7 @@ impl Control {
 
     /// Waits until the machine is off, not longer than `limit`.
     pub(crate) fn off(&self, limit: Duration) -> bool {
-        self.init.ended(Instant::now().checked_add(limit)) == Phase::Lost
+        matches!(self.init.ended(Instant::now().checked_add(limit)), Phase::Lost { .. })
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -242,9 +242,11 @@ impl Control {
             return Err(error);
         }
         match job.wait_until(None, |phase| phase != Phase::Starting) {
-            Phase::Running { pid } | Phase::Exited { pid, .. } => Ok((job, pid)),
             Phase::Failed { errno, step } => Err(failed(errno, step)),
-            Phase::Starting | Phase::Lost => Err(Error::Off),
+            Phase::Starting => Err(Error::Off),
+            // It may be over by now. One that switched the machine off at once may even have run before init could
+            // say so, and what it has written is still to be read.
+            Phase::Running { pid } | Phase::Exited { pid, .. } | Phase::Lost { pid } => Ok((job, pid)),
         }
     }
 
@@ -265,9 +267,9 @@ impl Control {
         let left = std::mem::take(&mut jobs.by_id);
         drop(jobs);
         for job in left.values() {
-            job.set(Phase::Lost);
+            job.set(Phase::Lost { pid: 0 });
         }
-        self.init.set(Phase::Lost);
+        self.init.set(Phase::Lost { pid: 0 });
     }
 
     fn take(&self, message: &Received) {

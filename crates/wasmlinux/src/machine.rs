@@ -137,7 +137,9 @@ impl Builder {
         // From here on an error drops the machine, which pulls the plug.
         let machine = Machine { computer, control, console };
         match machine.control.ready(BOOT_LIMIT) {
-            Phase::Lost => Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() }),
+            Phase::Lost { .. } => {
+                Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
+            }
             Phase::Starting => Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() }),
             _ => Ok(machine),
         }

@@ -66,7 +66,8 @@ impl Process {
         Process { control, job, pid }
     }
 
-    /// Its process id in the guest. It is the leader of a session and of a process group of that number.
+    /// Its process id in the guest. It is the leader of a session and of a process group of that number. 0 if
+    /// the machine went off before it was told.
     pub fn id(&self) -> u32 {
         self.pid
     }
@@ -89,7 +90,7 @@ impl Process {
 
     fn send(&self, pid: u32, signal: u32) -> Result<(), Error> {
         match self.job.phase() {
-            Phase::Lost => return Err(Error::Off),
+            Phase::Lost { .. } => return Err(Error::Off),
             // The number may be another process's by now.
             Phase::Exited { .. } => return Ok(()),
             _ => {}
@@ -127,7 +128,7 @@ impl Process {
         match phase {
             Phase::Exited { status, .. } => Ok(Some(ExitStatus::from_raw(status))),
             Phase::Starting | Phase::Running { .. } => Ok(None),
-            Phase::Failed { .. } | Phase::Lost => Err(Error::Off),
+            Phase::Failed { .. } | Phase::Lost { .. } => Err(Error::Off),
         }
     }
 }

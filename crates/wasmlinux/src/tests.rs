@@ -80,12 +80,17 @@ fn init(streams: &Streams, cpu: &Cpu) -> io::Result<()> {
                     control.write_all(&message(boundary::FAILED, received.id, &failed, &[]))?;
                     continue;
                 }
-                control.write_all(&message(boundary::STARTED, received.id, &[100 + received.id], &[]))?;
+                if !strings.windows(6).any(|window| window == b"sudden") {
+                    control.write_all(&message(boundary::STARTED, received.id, &[100 + received.id], &[]))?;
+                }
                 if stdout != boundary::RUN_PATH {
                     end(stdout).write_all(strings)?;
                     io::copy(&mut end(stdin), &mut end(stdout))?;
                     streams.guest_close(stdout);
                     streams.guest_close(stdin);
+                }
+                if strings.windows(6).any(|window| window == b"reboot" || window == b"sudden") {
+                    break;
                 }
                 control.write_all(&message(boundary::EXITED, received.id, &[argc << 8], &[]))?;
                 if flags & boundary::RUN_POWEROFF != 0 {
@@ -170,6 +175,19 @@ fn the_machine_goes_off() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(control.off(Duration::from_secs(20)));
     assert!(matches!(Command::new(control, "more".into()).spawn(), Err(Error::Off)));
+}
+
+#[test]
+fn what_was_written_before_the_end_is_kept() {
+    for name in ["reboot", "sudden"].repeat(50) {
+        let mut command = Command::new(guest(), name.into());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin = None;
+        let mut text = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, format!("/\0{name}\0/dev/null\0"));
+        assert!(matches!(child.wait(), Err(Error::Off)));
+    }
 }
 
 #[test]

@@ -246,10 +246,9 @@ impl Build {
         if current && target.exists() {
             return Ok(());
         }
-        let fresh = self.project.guest.join(format!(".{name}.new"));
-        files::remove(&fresh)?;
+        // Renamed into place: whoever builds in the same checkout at the same time sees a whole file.
+        let fresh = self.project.guest.join(format!(".{name}.{}", std::process::id()));
         files::copy(&node.out.join(name), &fresh)?;
-        files::remove(&target)?;
         std::fs::rename(&fresh, &target).with_context(|| format!("cannot write {}", target.display()))?;
         files::write(&mark, &node.digest)
     }

@@ -76,9 +76,14 @@ pub(crate) fn point(link: &Path, target: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|current| current == target) {
         return Ok(());
     }
-    remove(link)?;
     folder(link.parent().context("a link without a folder")?)?;
-    symlink(target, link).with_context(|| format!("cannot make the link {}", link.display()))
+    let fresh = link.with_extension(format!("new-{}", std::process::id()));
+    symlink(target, &fresh).with_context(|| format!("cannot make the link {}", fresh.display()))?;
+    // A link replaces a link at once; anything else has to go first.
+    if !link.is_symlink() {
+        remove(link)?;
+    }
+    fs::rename(&fresh, link).with_context(|| format!("cannot make the link {}", link.display()))
 }
 
 /// Makes `to` have what `from` has, and touches nothing that is equal already: for build trees, where a newer time means work.

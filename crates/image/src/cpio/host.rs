@@ -18,11 +18,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Host`] names what could not be read; the archive is then incomplete and of no use.
-    pub fn add_host(
-        &mut self,
-        host: impl AsRef<Path>,
-        guest: impl AsRef<[u8]>,
-    ) -> Result<(), Error> {
+    pub fn add_host(&mut self, host: impl AsRef<Path>, guest: impl AsRef<[u8]>) -> Result<(), Error> {
         let (host, guest) = (host.as_ref(), guest.as_ref());
         let metadata = fs::metadata(host).map_err(|source| failed(host, source))?;
         if metadata.is_dir() {
@@ -30,9 +26,7 @@ impl Writer {
         }
         let mut guest = guest.to_vec();
         if guest.ends_with(b"/") || self.is_guest_dir(&guest) {
-            let name = host
-                .file_name()
-                .ok_or_else(|| Error::BadPath(text(&guest)))?;
+            let name = host.file_name().ok_or_else(|| Error::BadPath(text(&guest)))?;
             guest.push(b'/');
             guest.extend_from_slice(name.as_bytes());
         }
@@ -41,10 +35,8 @@ impl Writer {
 
     fn add_dir(&mut self, host: &Path, guest: &[u8], metadata: &Metadata) -> Result<(), Error> {
         self.dir_at(guest, metadata.mode(), mtime(metadata))?;
-        let list = fs::read_dir(host).and_then(|list| {
-            list.map(|entry| Ok(entry?.file_name()))
-                .collect::<Result<Vec<_>, _>>()
-        });
+        let list =
+            fs::read_dir(host).and_then(|list| list.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
         let mut names = list.map_err(|source| failed(host, source))?;
         names.sort();
         for name in names {
@@ -69,12 +61,7 @@ impl Writer {
         } else if kind.is_socket() {
             Ok(())
         } else {
-            self.node_at(
-                guest,
-                metadata.mode(),
-                mtime(&metadata),
-                device(metadata.rdev()),
-            )
+            self.node_at(guest, metadata.mode(), mtime(&metadata), device(metadata.rdev()))
         }
     }
 
@@ -92,20 +79,13 @@ impl Writer {
             return Err(too_large());
         }
         // A pipe or device has the permissions of its node, which say nothing about the content.
-        let permissions = if metadata.mode() & mode::TYPE == mode::FILE {
-            metadata.mode()
-        } else {
-            0o644
-        };
+        let permissions = if metadata.mode() & mode::TYPE == mode::FILE { metadata.mode() } else { 0o644 };
         self.file_at(guest, permissions, mtime(metadata), &content)
     }
 }
 
 fn failed(path: &Path, source: std::io::Error) -> Error {
-    Error::Host {
-        path: path.to_owned(),
-        source,
-    }
+    Error::Host { path: path.to_owned(), source }
 }
 
 fn mtime(metadata: &Metadata) -> u32 {

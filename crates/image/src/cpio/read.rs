@@ -26,11 +26,7 @@ pub fn entries(archive: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, Error>>
     std::iter::from_fn(move || {
         loop {
             // Archives are padded with zeroes.
-            at += archive
-                .get(at..)?
-                .iter()
-                .take_while(|byte| **byte == 0)
-                .count();
+            at += archive.get(at..)?.iter().take_while(|byte| **byte == 0).count();
             if at >= archive.len() {
                 return None;
             }

@@ -10,17 +10,8 @@ use super::*;
 /// `name mode(octal) content` of each entry.
 fn list(archive: &[u8]) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let line = |entry: Entry<'_>| {
-        format!(
-            "{} {:o} {}",
-            text(entry.name),
-            entry.mode,
-            text(entry.content)
-        )
-    };
-    entries(archive)
-        .map(|entry| line(entry.unwrap()).trim_end().to_owned())
-        .collect()
+    let line = |entry: Entry<'_>| format!("{} {:o} {}", text(entry.name), entry.mode, text(entry.content));
+    entries(archive).map(|entry| line(entry.unwrap()).trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -31,14 +22,7 @@ fn parents_are_made_once() {
     archive.symlink("/a/l", "b").unwrap();
     archive.file("/a/l/e", 0o644, b"2").unwrap();
     let archive = archive.finish();
-    let expected = [
-        "a 40755",
-        "a/b 40755",
-        "a/b/c 100600 one",
-        "a/b/d 100755",
-        "a/l 120777 b",
-        "a/l/e 100644 2",
-    ];
+    let expected = ["a 40755", "a/b 40755", "a/b/c 100600 one", "a/b/d 100755", "a/l 120777 b", "a/l/e 100644 2"];
     assert_eq!(list(&archive), expected);
     assert_eq!(archive.len() % 512, 0);
 }
@@ -47,30 +31,15 @@ fn parents_are_made_once() {
 fn bad_paths_are_refused() {
     let mut archive = Writer::new();
     for path in ["", "a", "/", "/a/../b", "/a\0", "/TRAILER!!!"] {
-        assert!(
-            matches!(archive.file(path, 0o644, b""), Err(Error::BadPath(_))),
-            "{path:?}"
-        );
+        assert!(matches!(archive.file(path, 0o644, b""), Err(Error::BadPath(_))), "{path:?}");
     }
     let long = format!("/{}", "a".repeat(PATH_MAX));
-    assert!(matches!(
-        archive.file(&long, 0o644, b""),
-        Err(Error::PathTooLong(_))
-    ));
-    assert!(matches!(
-        archive.symlink("/l", &long),
-        Err(Error::PathTooLong(_))
-    ));
+    assert!(matches!(archive.file(&long, 0o644, b""), Err(Error::PathTooLong(_))));
+    assert!(matches!(archive.symlink("/l", &long), Err(Error::PathTooLong(_))));
     archive.file("/f", 0o644, b"").unwrap();
-    assert!(matches!(
-        archive.file("/f/g", 0o644, b""),
-        Err(Error::NotFolder(_))
-    ));
+    assert!(matches!(archive.file("/f/g", 0o644, b""), Err(Error::NotFolder(_))));
     archive.dir("/d", 0o755).unwrap();
-    assert!(matches!(
-        archive.file("/d", 0o644, b""),
-        Err(Error::IsFolder(_))
-    ));
+    assert!(matches!(archive.file("/d", 0o644, b""), Err(Error::IsFolder(_))));
 }
 
 #[test]
@@ -85,15 +54,10 @@ fn a_second_archive_respects_the_first() {
     let mut second = Writer::on_top_of(&base).unwrap();
     assert!(second.is_empty());
     second.add_host(host.path(), "/tmp").unwrap();
-    second
-        .add_host(host.path().join("x"), "/var/run/y")
-        .unwrap();
+    second.add_host(host.path().join("x"), "/var/run/y").unwrap();
     second.add_host(host.path().join("x"), "/var/").unwrap();
     let second = second.finish();
-    assert_eq!(
-        list(&second),
-        ["tmp/x 100644 1", "var/run/y 100644 1", "var/x 100644 1"]
-    );
+    assert_eq!(list(&second), ["tmp/x 100644 1", "var/run/y 100644 1", "var/x 100644 1"]);
 
     let both = [base, second].concat();
     assert_eq!(list(&both).len(), 6);
@@ -115,14 +79,7 @@ fn a_folder_of_the_host_is_copied_as_it_is() {
     let lines = list(&archive);
     assert_eq!(lines[0], "srv 40755");
     assert!(lines[1].starts_with("srv/data 407"));
-    assert_eq!(
-        lines[2..],
-        [
-            "srv/data/in 40700",
-            "srv/data/in/run 104755 #!",
-            "srv/data/link 120777 nowhere"
-        ]
-    );
+    assert_eq!(lines[2..], ["srv/data/in 40700", "srv/data/in/run 104755 #!", "srv/data/link 120777 nowhere"]);
     let mtime = entries(&archive).last().unwrap().unwrap().mtime;
     assert!(mtime > 1_600_000_000, "{mtime}");
 }
@@ -130,12 +87,7 @@ fn a_folder_of_the_host_is_copied_as_it_is() {
 #[test]
 fn what_cannot_be_read_is_named() {
     let error = Writer::new().add_host("/no/such/file", "/x").unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot read /no/such/file: No such file"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("cannot read /no/such/file: No such file"), "{error}");
     let mut archive = Writer::new();
     archive.add_host("/dev/null", "/empty").unwrap();
     assert_eq!(list(&archive.finish()), ["empty 100644"]);
@@ -153,10 +105,7 @@ fn damage_is_noticed() {
             }
         }
     }
-    assert!(matches!(
-        entries(b"not a cpio").next(),
-        Some(Err(Error::Damaged(0)))
-    ));
+    assert!(matches!(entries(b"not a cpio").next(), Some(Err(Error::Damaged(0)))));
     assert!(entries(&[0; 512]).next().is_none());
 }
 
@@ -174,10 +123,5 @@ fn the_hosts_cpio_agrees() {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&run.stdout),
-        "content",
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "content", "{}", String::from_utf8_lossy(&run.stderr));
 }

@@ -36,9 +36,7 @@ impl Writer {
         let mut writer = Self::new();
         for entry in entries(base) {
             let entry = entry?;
-            writer
-                .guest
-                .insert(entry.name.to_vec(), entry.mode & mode::TYPE);
+            writer.guest.insert(entry.name.to_vec(), entry.mode & mode::TYPE);
         }
         Ok(writer)
     }
@@ -59,21 +57,12 @@ impl Writer {
     }
 
     /// A file.
-    pub fn file(
-        &mut self,
-        path: impl AsRef<[u8]>,
-        permissions: u32,
-        content: &[u8],
-    ) -> Result<(), Error> {
+    pub fn file(&mut self, path: impl AsRef<[u8]>, permissions: u32, content: &[u8]) -> Result<(), Error> {
         self.file_at(path.as_ref(), permissions, 0, content)
     }
 
     /// A symbolic link at `path`.
-    pub fn symlink(
-        &mut self,
-        path: impl AsRef<[u8]>,
-        target: impl AsRef<[u8]>,
-    ) -> Result<(), Error> {
+    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Result<(), Error> {
         self.symlink_at(path.as_ref(), 0, target.as_ref())
     }
 
@@ -90,12 +79,7 @@ impl Writer {
             Device::Char => mode::CHAR,
             Device::Block => mode::BLOCK,
         };
-        self.node_at(
-            path.as_ref(),
-            kind | permissions & 0o7777,
-            0,
-            (major, minor),
-        )
+        self.node_at(path.as_ref(), kind | permissions & 0o7777, 0, (major, minor))
     }
 
     /// The archive, ended and padded so that another one may follow.
@@ -107,29 +91,12 @@ impl Writer {
         self.bytes
     }
 
-    pub(super) fn file_at(
-        &mut self,
-        path: &[u8],
-        permissions: u32,
-        mtime: u32,
-        content: &[u8],
-    ) -> Result<(), Error> {
+    pub(super) fn file_at(&mut self, path: &[u8], permissions: u32, mtime: u32, content: &[u8]) -> Result<(), Error> {
         let path = self.place(path)?;
-        self.entry(
-            &path,
-            mode::FILE | permissions & 0o7777,
-            mtime,
-            content,
-            (0, 0),
-        )
+        self.entry(&path, mode::FILE | permissions & 0o7777, mtime, content, (0, 0))
     }
 
-    pub(super) fn symlink_at(
-        &mut self,
-        path: &[u8],
-        mtime: u32,
-        target: &[u8],
-    ) -> Result<(), Error> {
+    pub(super) fn symlink_at(&mut self, path: &[u8], mtime: u32, target: &[u8]) -> Result<(), Error> {
         if target.len() >= PATH_MAX {
             return Err(Error::PathTooLong(text(target)));
         }
@@ -137,24 +104,13 @@ impl Writer {
         self.entry(&path, mode::LINK | 0o777, mtime, target, (0, 0))
     }
 
-    pub(super) fn node_at(
-        &mut self,
-        path: &[u8],
-        mode: u32,
-        mtime: u32,
-        device: (u32, u32),
-    ) -> Result<(), Error> {
+    pub(super) fn node_at(&mut self, path: &[u8], mode: u32, mtime: u32, device: (u32, u32)) -> Result<(), Error> {
         let path = self.place(path)?;
         self.entry(&path, mode, mtime, &[], device)
     }
 
     /// A folder that something goes into: left alone if the guest has it, or a link to one.
-    pub(super) fn dir_at(
-        &mut self,
-        path: &[u8],
-        permissions: u32,
-        mtime: u32,
-    ) -> Result<(), Error> {
+    pub(super) fn dir_at(&mut self, path: &[u8], permissions: u32, mtime: u32) -> Result<(), Error> {
         let path = clean(path)?;
         match self.guest.get(&path) {
             _ if path.is_empty() => Ok(()),
@@ -197,14 +153,7 @@ impl Writer {
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        path: &[u8],
-        mode: u32,
-        mtime: u32,
-        content: &[u8],
-        device: (u32, u32),
-    ) -> Result<(), Error> {
+    fn entry(&mut self, path: &[u8], mode: u32, mtime: u32, content: &[u8], device: (u32, u32)) -> Result<(), Error> {
         if path.len() >= PATH_MAX {
             return Err(Error::PathTooLong(text(path)));
         }
@@ -218,14 +167,7 @@ impl Writer {
     }
 
     /// Header, name, content; sizes have been checked.
-    fn raw(
-        &mut self,
-        path: &[u8],
-        mode: u32,
-        mtime: u32,
-        content: &[u8],
-        (major, minor): (u32, u32),
-    ) {
+    fn raw(&mut self, path: &[u8], mode: u32, mtime: u32, content: &[u8], (major, minor): (u32, u32)) {
         let links = if mode & mode::TYPE == mode::DIR { 2 } else { 1 };
         let fields = [
             self.inode,
@@ -245,8 +187,7 @@ impl Writer {
         self.bytes.reserve(128 + path.len() + content.len());
         self.bytes.extend_from_slice(super::read::MAGIC);
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(path);
         self.bytes.push(0);

@@ -45,6 +45,9 @@ pub(crate) fn run(options: &Run) -> u8 {
         }
     };
     let status = command(options, &machine, environment).unwrap_or_else(|error| failed(options, &machine, &error));
+    if options.kernel_log.is_none() && status != STATUS_PANIC {
+        report_oops(&machine.kernel_messages());
+    }
     // What the machine still has to give back, the host takes faster when this process ends.
     std::mem::forget(machine);
     status
@@ -144,6 +147,18 @@ fn no_program(options: &Run, program: &str) -> &'static str {
         [0, b'a', b's', b'm', ..] => "a WebAssembly component, or of an unknown version: build it with wasmlinux-cc",
         [] => "the file is empty",
         _ => ADVICE,
+    }
+}
+
+/// The kernel survived a bug of its own: its user must hear of it all the same.
+fn report_oops(messages: &str) {
+    let lines: Vec<_> = messages.lines().collect();
+    let Some(first) = lines.iter().position(|line| line.contains("Oops: ")) else { return };
+    // The line before says where, if it was a BUG().
+    let first = first - usize::from(first > 0 && lines[first - 1].contains("kernel BUG at"));
+    complain("the kernel has a bug; what it said:");
+    for line in lines[first..].iter().take(LAST_WORDS) {
+        eprintln!("{line}");
     }
 }
 
