@@ -2,13 +2,19 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 use wasmlinux::{Arg, Error, Machine, Outcome, Stdio, flags};
+use wasmlinux_tests::LIMIT;
 
 /// Linux's generic numbers of system calls without a typed method.
 const GETPID: u32 = 172;
 const LSEEK_BADFD: u32 = 62;
 
-/// A machine, up.
+/// A machine, up; and the end of this test's process if it takes too long, for a machine that hangs cannot be waited for.
 fn boot() -> Machine {
+    std::thread::spawn(|| {
+        std::thread::sleep(LIMIT);
+        eprintln!("hung for {LIMIT:?}");
+        std::process::exit(1);
+    });
     Machine::builder().memory(256 << 20).boot().expect("a machine")
 }
 

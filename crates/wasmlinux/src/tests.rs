@@ -80,16 +80,18 @@ fn init(streams: &Streams, cpu: &Cpu) -> io::Result<()> {
                     control.write_all(&message(boundary::FAILED, received.id, &failed, &[]))?;
                     continue;
                 }
-                if !strings.windows(6).any(|window| window == b"sudden") {
-                    control.write_all(&message(boundary::STARTED, received.id, &[100 + received.id], &[]))?;
+                if strings.windows(6).any(|window| window == b"sudden") {
+                    end(stdout).write_all(strings)?;
+                    break;
                 }
+                control.write_all(&message(boundary::STARTED, received.id, &[100 + received.id], &[]))?;
                 if stdout != boundary::RUN_PATH {
                     end(stdout).write_all(strings)?;
                     io::copy(&mut end(stdin), &mut end(stdout))?;
                     streams.guest_close(stdout);
                     streams.guest_close(stdin);
                 }
-                if strings.windows(6).any(|window| window == b"reboot" || window == b"sudden") {
+                if strings.windows(6).any(|window| window == b"reboot") {
                     break;
                 }
                 control.write_all(&message(boundary::EXITED, received.id, &[argc << 8], &[]))?;

@@ -159,6 +159,9 @@ fn report_oops(messages: &str) {
     complain("the kernel has a bug; what it said:");
     for line in lines[first..].iter().take(LAST_WORDS) {
         eprintln!("{line}");
+        if line.contains("[ end trace ") {
+            break;
+        }
     }
 }
 
