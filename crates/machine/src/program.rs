@@ -76,7 +76,7 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
             Payload::CustomSection(section) if section.name() != "name" => continue,
             _ => {}
         }
-        copy(&mut out, wasm, &payload);
+        copy(&mut out, wasm, &payload)?;
     }
     if !has_start {
         return Err(ProgramError::Export("_start"));
@@ -86,10 +86,14 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
     Ok(out)
 }
 
-fn copy(out: &mut wasm_encoder::Module, wasm: &[u8], payload: &Payload<'_>) {
+/// Takes a section over as it is. The parser tells where it ends before it has seen that much.
+fn copy(out: &mut wasm_encoder::Module, wasm: &[u8], payload: &Payload<'_>) -> Result<(), ProgramError> {
     if let Some((id, range)) = payload.as_section() {
-        out.section(&RawSection { id, data: &wasm[range.start as usize..range.end as usize] });
+        let data = wasm.get(range.start as usize..range.end as usize);
+        let data = data.ok_or_else(|| ProgramError::Invalid("it is cut off".into()))?;
+        out.section(&RawSection { id, data });
     }
+    Ok(())
 }
 
 fn imports(section: &wasmparser::ImportSectionReader<'_>) -> Result<ImportSection, ProgramError> {
@@ -176,7 +180,7 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
             }
             _ => {}
         }
-        copy(&mut out, wasm, &payload);
+        copy(&mut out, wasm, &payload)?;
     }
     parts.symbols = exports.into_iter().filter_map(|(name, index)| Some((name, (*globals.get(index)?)?))).collect();
     parts.module = out.finish();
@@ -190,4 +194,59 @@ fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<Option<u32>, Progr
         wasmparser::Operator::I32Const { value } => Some(value as u32),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module with `_start`, the imports of a program, and a segment of data.
+    fn program() -> Vec<u8> {
+        use wasm_encoder as w;
+        let mut module = w::Module::new();
+        let mut types = w::TypeSection::new();
+        types.ty().function([w::ValType::I32], []);
+        let mut imports = w::ImportSection::new();
+        let memory = w::MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
+        imports.import("env", "memory", memory);
+        let mut functions = w::FunctionSection::new();
+        functions.function(0);
+        let mut exports = w::ExportSection::new();
+        exports.export("_start", w::ExportKind::Func, 0);
+        let mut code = w::CodeSection::new();
+        let mut start = w::Function::new([]);
+        start.instructions().end();
+        code.function(&start);
+        let mut data = w::DataSection::new();
+        data.active(0, &w::ConstExpr::i32_const(65536), *b"some data");
+        module.section(&types).section(&imports).section(&functions).section(&exports).section(&code).section(&data);
+        module.finish()
+    }
+
+    #[test]
+    fn a_program_is_prepared() {
+        let out = prepare(&program()).unwrap();
+        assert!(!out.windows(9).any(|bytes| bytes == b"some data"), "the kernel writes the data");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_refused_at_any_length() {
+        let whole = program();
+        for length in 0..whole.len() {
+            assert!(prepare(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        }
+    }
+
+    #[test]
+    fn damage_never_makes_it_panic() {
+        let whole = program();
+        for at in 8..whole.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                let _ = prepare(&damaged);
+                let _ = split_kernel(&damaged);
+            }
+        }
+    }
 }

@@ -44,10 +44,11 @@ void __init setup_arch(char **cmdline_p)
 {
 	phys_addr_t end = PAGE_ALIGN(__pa(__heap_base));
 
-	register_console(&early_console_wasm);
 	*cmdline_p = boot_command_line;
 	strscpy(boot_command_line, boot_info.cmdline, COMMAND_LINE_SIZE);
 	parse_early_param();
+	/* after the level of messages is known */
+	register_console(&early_console_wasm);
 
 	add_bootloader_randomness(boot_info.seed, sizeof(boot_info.seed));
 	memzero_explicit(boot_info.seed, sizeof(boot_info.seed));

@@ -243,7 +243,6 @@ static const struct file_operations stream_fops = {
 	.read_iter	= stream_dev_read,
 	.write_iter	= stream_dev_write,
 	.poll		= stream_dev_poll,
-	.splice_read	= copy_splice_read,
 	.splice_write	= iter_file_splice_write,
 };
 
