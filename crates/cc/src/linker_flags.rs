@@ -108,6 +108,7 @@ const DROPPED: &[&str] = &[
 ];
 /// The same with a value in the next word.
 const DROPPED_WITH_VALUE: &[&str] = &[
+    "--sort-section",
     "-rpath",
     "--rpath",
     "-rpath-link",

@@ -207,7 +207,8 @@ mod tests {
         let mut types = w::TypeSection::new();
         types.ty().function([w::ValType::I32], []);
         let mut imports = w::ImportSection::new();
-        let memory = w::MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
+        let memory =
+            w::MemoryType { minimum: 2, maximum: Some(65536), memory64: false, shared: true, page_size_log2: None };
         imports.import("env", "memory", memory);
         let mut functions = w::FunctionSection::new();
         functions.function(0);
@@ -230,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_refused_at_any_length() {
+    fn what_is_cut_off_is_refused() {
         let whole = program();
-        for length in 0..whole.len() {
-            assert!(prepare(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
-        }
+        let taken: Vec<_> = (0..whole.len()).filter(|length| prepare(&whole[..*length]).is_ok()).collect();
+        // Without its last section, the data, it is a module all the same.
+        assert_eq!(taken.len(), 1, "{taken:?} of {} bytes", whole.len());
     }
 
     #[test]
