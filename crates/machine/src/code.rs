@@ -12,7 +12,10 @@ use std::{
     io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 use wasmlinux_image::bundle::{Bundle, Kind};
 use wasmtime::Module;
@@ -223,7 +226,9 @@ impl Cache {
 
     fn put(&self, key: &Key, module: &Module) -> std::io::Result<()> {
         let file = self.file(key);
-        let temporary = file.with_extension(std::process::id().to_string());
+        // Another process, or another machine of this one, may compile the same program now.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let temporary = file.with_extension(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
         let code = module.serialize().map_err(std::io::Error::other)?;
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         let written = out.write_all(&code).and_then(|()| fs::rename(&temporary, &file));

@@ -137,7 +137,7 @@ impl Space {
         if start == 0 && end >= 0xffff_0000 {
             return self.flush_all();
         }
-        if start < end {
+        if start < end && self.mappings.load(Relaxed) != 0 {
             self.unmap(start as usize, (end - start) as usize);
             self.mappings.fetch_add(1, Relaxed);
             MAPPINGS.fetch_add(1, Relaxed);
