@@ -29,8 +29,6 @@ constants! { TO_INIT:
 constants! { RUN_FLAGS:
     /// RUN: switch the machine off when this command has ended.
     RUN_POWEROFF: u32 = 1;
-    /// RUN: make the working directory if it is absent.
-    RUN_MAKE_DIR: u32 = 2;
     /// RUN, in place of a stream number: open a path of the guest, for reading as stdin, else for writing (created if absent, not truncated). For example /dev/null, or /proc/PID/fd/N of a host task.
     RUN_PATH: u32 = 0xffff_ffff;
 }

@@ -136,13 +136,8 @@ unsafe impl Sync for Heap {}
 
 impl Heap {
     fn new(size: usize, capacity: usize, guard: usize) -> std::io::Result<Heap> {
-        let total = capacity + guard;
-        let mut heap = Heap {
-            base: reserve(total.max(WASM_PAGE as usize))?,
-            size: 0,
-            capacity,
-            total: total.max(WASM_PAGE as usize),
-        };
+        let total = (capacity + guard).max(WASM_PAGE as usize);
+        let mut heap = Heap { base: reserve(total)?, size: 0, capacity, total };
         heap.open(size)?;
         Ok(heap)
     }

@@ -162,7 +162,6 @@ enum End {
     Program {
         signal: i32,
         code: i32,
-        address: u32,
     },
     /// A trap of the kernel: what it was, and where.
     Kernel(String),
@@ -197,10 +196,10 @@ impl Life {
                 End::Restart => {}
                 End::Unplugged => return Err(error),
                 End::Kernel(_) => return self.oops(&mut kernel, error).await,
-                End::Program { signal, code, address } => {
+                End::Program { signal, code } => {
                     tracing::debug!("task {:#x}: {error:?}", self.id);
                     kernel.empty_stack(self.kernel_stack)?;
-                    match kernel.call("trap", (signal, code, address as i32)).await {
+                    match kernel.call("trap", (signal, code, NO_ADDRESS)).await {
                         // Killed, it never returns: a handler for such a signal would begin here.
                         Ok(()) => return Err(error.context("a program went on after its trap")),
                         Err(error) if matches!(ending(&error), End::Restart) => {}
@@ -325,7 +324,7 @@ fn ending(error: &Error) -> End {
     match error.downcast_ref::<Thrown>() {
         Some(Thrown::Restart) => return End::Restart,
         Some(Thrown::Unplugged) => return End::Unplugged,
-        Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV, code: SEGV_MAPERR, address: 0 },
+        Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV, code: SEGV_MAPERR },
         None => {}
     }
     let kernel = cpu(|cpu| cpu.board.kernel.clone());
@@ -354,9 +353,11 @@ fn ending(error: &Error) -> End {
         // An uncaught exception, or an instance that could not be made.
         None => (libc::SIGABRT, 0),
     };
-    End::Program { signal, code, address: 0 }
+    End::Program { signal, code }
 }
 
+/// The engine does not tell where a trap was: si_addr of what it ends in.
+const NO_ADDRESS: i32 = 0;
 const SEGV_MAPERR: i32 = 1;
 const FPE_INTDIV: i32 = 1;
 const FPE_FLTINV: i32 = 7;

@@ -169,7 +169,7 @@ impl Command {
     fn start(&self, words: [u32; 3]) -> Result<Process, Error> {
         let make = |id| {
             let mut message = Message::new(boundary::RUN, id);
-            message.word(self.flags | boundary::RUN_MAKE_DIR);
+            message.word(self.flags);
             for word in words {
                 message.word(word);
             }

@@ -144,8 +144,7 @@ static void run_command(uint32_t id, unsigned char *payload, size_t length)
 		failed(id, flags, -EINVAL, CONTROL_FAILED_EXEC);
 		return;
 	}
-	if (flags & CONTROL_RUN_MAKE_DIR)
-		make_folders(command.cwd);
+	make_folders(command.cwd);
 	pid = open_streams(numbers, command.paths, fds);
 	if (!pid)
 		pid = spawn(&command, fds, &step);

@@ -18,9 +18,7 @@ const LINK: &str = "$(CC) $(CFLAGS) $(CFLAGS_busybox) -o $@ -Wl,--start-group $(
 pub(super) fn build(build: &Build, task: &Task) -> Result<()> {
     let (source, cc) = (build.done(Step::BusyboxSource)?, build.done(Step::Cc)?);
     let folder = build.source(FOLDER);
-    let key = || {
-        Key::new(include_str!("busybox.rs")).node("source", &source).node("cc", &cc).tree("ours", &build.source(FOLDER))
-    };
+    let key = || Key::new(include_str!("busybox.rs")).node("source", &source).node("cc", &cc).tree("ours", &folder);
     let node = build.store.node(task, key, |place: &Workplace| {
         let tree = place.work.join("busybox");
         files::copy_tree(&source.out, &tree)?;

@@ -56,7 +56,7 @@ const sys_call_ptr_t sys_call_table[__NR_syscalls] = {
 /* Interrupts that came while the kernel ran, then what the task has to do */
 void exit_to_user(struct pt_regs *regs, enum wasm_entry from)
 {
-	unsigned long work, ignore = _TIF_EXEC;
+	unsigned long work, ignore = 0;
 
 	if (unlikely(READ_ONCE(boot_info.irq_pending)))
 		wasm_irq_dispatch();

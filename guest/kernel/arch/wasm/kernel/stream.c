@@ -13,7 +13,6 @@
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
 #include <asm/host.h>
@@ -243,6 +242,7 @@ static const struct file_operations stream_fops = {
 	.read_iter	= stream_dev_read,
 	.write_iter	= stream_dev_write,
 	.poll		= stream_dev_poll,
+	/* no splice_read: it would wait for the host with the pipe locked */
 	.splice_write	= iter_file_splice_write,
 };
 
