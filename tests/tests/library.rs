@@ -45,7 +45,7 @@ fn statuses_and_signals() {
     child.kill().expect("kill");
     let process = child.process();
     assert_eq!(process.wait_timeout(Duration::from_secs(30)).expect("waiting").expect("ended").signal(), Some(9));
-    let missing = machine.command("no-such-command").spawn().err().expect("an error");
+    let missing = machine.command("no-such-command").spawn().expect_err("an error");
     assert!(matches!(missing, Error::Spawn { .. }), "{missing:?}");
     // Several at once, each with its own streams.
     let cats: Vec<_> = (0..20)

@@ -210,8 +210,7 @@ fn start_function(wasm: &[u8]) -> Result<Option<Range<usize>>> {
     start
         .map(|s| {
             let at = s.checked_sub(imported).and_then(|i| bodies.get(i as usize));
-            Ok(at.context("the start function is an import")?.start as usize
-                ..at.context("no such function")?.end as usize)
+            Ok(at.context("the start function is an import")?.start..at.context("no such function")?.end)
         })
         .transpose()
 }

@@ -1,6 +1,6 @@
 //! The processor: polls the future of the current task, and acts on what it asked for when it suspends.
 use crate::{
-    Config, Error, Outcome,
+    Config, ConsoleSink, Error, Outcome,
     clock::Clock,
     code::{Program, Programs},
     hypercall,
@@ -124,7 +124,7 @@ pub(crate) struct Cpu {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Clock,
     pub(crate) streams: Arc<Streams>,
-    pub(crate) console: Box<dyn FnMut(&[u8]) + Send>,
+    pub(crate) console: ConsoleSink,
     programs: Programs,
     /// Programs loaded, and not yet used by user_exec().
     pub(crate) handles: HashMap<u32, Arc<Program>>,

@@ -39,6 +39,9 @@ use std::{
 };
 use wasmlinux_devices::Streams;
 
+/// Takes what the kernel writes to its console, in pieces of any length.
+pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
+
 /// How to build a machine.
 pub struct Config {
     /// Bytes of physical memory; rounded down to whole pages of 64 KiB.
@@ -54,7 +57,7 @@ pub struct Config {
     /// The byte pipes between host and guest.
     pub streams: Arc<Streams>,
     /// Gets what the kernel writes to its console: its messages.
-    pub console: Box<dyn FnMut(&[u8]) + Send>,
+    pub console: ConsoleSink,
 }
 
 /// How a machine ended.

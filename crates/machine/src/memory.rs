@@ -38,7 +38,7 @@ pub(crate) async fn create<T: Send + 'static>(
                 None => USER.get_or_init(|| holder(SPACE).expect("a constant module")).clone(),
             }
         }
-        Backing::Physical(memory) => memory.holder(|size| holder(size))?,
+        Backing::Physical(memory) => memory.holder(holder)?,
     };
     NEXT.set(Some(backing));
     let instance = Instance::new_async(&mut store, &module, &[]).await;

@@ -89,7 +89,7 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
 /// Takes a section over as it is. The parser tells where it ends before it has seen that much.
 fn copy(out: &mut wasm_encoder::Module, wasm: &[u8], payload: &Payload<'_>) -> Result<(), ProgramError> {
     if let Some((id, range)) = payload.as_section() {
-        let data = wasm.get(range.start as usize..range.end as usize);
+        let data = wasm.get(range.start..range.end);
         let data = data.ok_or_else(|| ProgramError::Invalid("it is cut off".into()))?;
         out.section(&RawSection { id, data });
     }
@@ -173,7 +173,7 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
                     };
                     let at = constant(&offset_expr)?
                         .ok_or_else(|| ProgramError::Invalid("data at no constant address".into()))?;
-                    let end = segment.range.end as usize;
+                    let end = segment.range.end;
                     parts.data.push((at, end - segment.data.len()..end));
                 }
                 continue;

@@ -184,7 +184,7 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: 
 /// What was not a fault of a user's memory goes to who had the signal before: the engine.
 unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: written once, before the handler was installed.
-    let before = unsafe { &*(&raw const ENGINE_HANDLER) };
+    let before = unsafe { (&raw const ENGINE_HANDLER).read() };
     match before.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
             // SAFETY: the default action, when the instruction is retried.
