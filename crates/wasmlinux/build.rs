@@ -17,7 +17,7 @@ fn main() {
         None => None,
     };
     let text = match value {
-        Some(path) => format!("Some(include_bytes!({:?}))", path.display().to_string()),
+        Some(path) => format!("Some(&Aligned(*include_bytes!({:?})))", path.display().to_string()),
         None => "None".to_owned(),
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("bundle.rs");

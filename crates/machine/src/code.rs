@@ -6,19 +6,20 @@
 use crate::{Error, ProgramError, engine, program};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    ptr::NonNull,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
-use wasmlinux_image::bundle::{Bundle, Kind};
-use wasmtime::Module;
+use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
+use wasmtime::{Engine, Module};
 
 /// SHA-256 of a program's bytes.
 type Key = [u8; 32];
@@ -80,7 +81,7 @@ impl Guest {
     pub(crate) fn kernel(&self) -> Result<Module, Error> {
         let entry = self.bundle.first(Kind::KernelCode).ok_or_else(|| Error::Kernel("there is none".into()))?;
         // SAFETY: part of the executable, by load(): as trustworthy as the code that we are.
-        let kernel = unsafe { Module::deserialize(engine::get()?, entry.data)? };
+        let kernel = unsafe { in_place(engine::get()?, entry.data)? };
         map_for_profilers(&kernel);
         Ok(kernel)
     }
@@ -95,6 +96,28 @@ impl Guest {
             None => Err(Error::Kernel(format!("it exports no {name}"))),
         }
     }
+}
+
+/// Compiled code where it lies in the executable: nothing is copied, and processes share the host's pages. The engine knows code
+/// by its address, so all machines of this process share one module of it, for good.
+///
+/// # Safety
+/// As for `Module::deserialize`: the engine believes what it reads.
+unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Module> {
+    static MODULES: Mutex<BTreeMap<usize, Module>> = Mutex::new(BTreeMap::new());
+    let at = code.as_ptr() as usize;
+    if at % ALIGNMENT != 0 {
+        // SAFETY: by this function's contract.
+        return unsafe { Module::deserialize(engine, code) };
+    }
+    let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(module) = modules.get(&at) {
+        return Ok(module.clone());
+    }
+    // SAFETY: by this function's contract; constants live and stay as they are.
+    let module = unsafe { Module::deserialize_raw(engine, NonNull::from(code))? };
+    modules.insert(at, module.clone());
+    Ok(module)
 }
 
 /// A program that can be run.
@@ -166,7 +189,7 @@ impl Programs {
         let engine = engine::get().map_err(compile)?;
         let bundled = self.guest.bundle.keyed(Kind::ProgramCode, &key).and_then(|entry| {
             // SAFETY: part of the executable, by Guest::load().
-            unsafe { Module::deserialize(engine, entry.data) }.ok()
+            unsafe { in_place(engine, entry.data) }.ok()
         });
         let module = match bundled.or_else(|| self.cache.as_ref()?.get(&key)) {
             Some(module) => module,

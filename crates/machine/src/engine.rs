@@ -4,7 +4,7 @@ use std::{
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
 };
-use wasmtime::{Collector, Config, Engine};
+use wasmtime::{Collector, Config, CustomCodeMemory, Engine};
 
 /// Bytes of native stack that a task's code may use: as much as a process gets from Linux by default.
 pub(crate) const STACK_WASM: usize = 8 << 20;
@@ -14,6 +14,8 @@ pub(crate) const STACK_HOST: usize = 256 << 10;
 pub(crate) const STACK_KERNEL: usize = 512 << 10;
 /// Bytes of a user's address space.
 pub(crate) const SPACE: usize = 1 << 32;
+/// Bytes of the host's smallest page.
+const PAGE: usize = 4096;
 /// Frames that a backtrace shows.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(48).unwrap();
 
@@ -39,9 +41,35 @@ fn config() -> Config {
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         .generate_address_map(false)
         .native_unwind_info(false)
+        .with_custom_code_memory(Some(Arc::new(Protection)))
         .with_host_memory(Arc::new(Creator))
         .with_host_stack(Arc::new(Stacks));
     config
+}
+
+/// Makes code executable where it lies, be that a copy, a file's mapping or the executable's own constants.
+struct Protection;
+
+impl Protection {
+    fn set(at: *const u8, len: usize, protection: i32) -> wasmtime::Result<()> {
+        // SAFETY: the engine asks for whole pages of code of its own, which is never written while it may run.
+        match unsafe { libc::mprotect(at.cast_mut().cast(), len, protection) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error().into()),
+        }
+    }
+}
+
+impl CustomCodeMemory for Protection {
+    fn required_alignment(&self) -> usize {
+        PAGE
+    }
+    fn publish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
+        Protection::set(at, len, libc::PROT_READ | libc::PROT_EXEC)
+    }
+    fn unpublish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
+        Protection::set(at, len, libc::PROT_READ)
+    }
 }
 
 /// The engine that runs machines. Installs the signal handlers with it.

@@ -30,29 +30,23 @@ pub(crate) async fn create<T: Send + 'static>(
     mut store: impl AsContextMut<Data = T>,
     backing: Backing,
 ) -> wasmtime::Result<Memory> {
-    let module = match &backing {
-        Backing::User(_) => {
-            static USER: OnceLock<Module> = OnceLock::new();
-            match USER.get() {
-                Some(module) => module.clone(),
-                None => USER.get_or_init(|| holder(SPACE).expect("a constant module")).clone(),
-            }
-        }
-        Backing::Physical(memory) => memory.holder(holder)?,
-    };
+    let module = holder()?;
     NEXT.set(Some(backing));
-    let instance = Instance::new_async(&mut store, &module, &[]).await;
+    let instance = Instance::new_async(&mut store, module, &[]).await;
     NEXT.set(None);
     instance?.get_memory(&mut store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))
 }
 
-/// A module with one memory of this many bytes.
-fn holder(bytes: usize) -> wasmtime::Result<Module> {
-    let pages = (bytes / WASM_PAGE as usize) as u64;
+/// A module with one memory. Its type asks for nothing: how large a memory is, the creator's objects say.
+fn holder() -> wasmtime::Result<&'static Module> {
+    static HOLDER: OnceLock<Module> = OnceLock::new();
+    if let Some(module) = HOLDER.get() {
+        return Ok(module);
+    }
     let mut memories = MemorySection::new();
     memories.memory(wasm_encoder::MemoryType {
-        minimum: pages,
-        maximum: Some(pages),
+        minimum: 0,
+        maximum: None,
         memory64: false,
         shared: false,
         page_size_log2: None,
@@ -61,7 +55,8 @@ fn holder(bytes: usize) -> wasmtime::Result<Module> {
     exports.export("memory", ExportKind::Memory, 0);
     let mut module = wasm_encoder::Module::new();
     module.section(&memories).section(&exports);
-    Module::new(engine::get()?, module.finish())
+    let module = Module::new(engine::get()?, module.finish())?;
+    Ok(HOLDER.get_or_init(|| module))
 }
 
 pub(crate) struct Creator;

@@ -5,10 +5,8 @@ use std::{
     io,
     os::fd::{AsRawFd, FromRawFd},
     ptr,
-    sync::OnceLock,
 };
 use wasmlinux_boundary::WASM_PAGE;
-use wasmtime::Module;
 
 /// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
 /// the kernel is a trap.
@@ -16,8 +14,6 @@ pub(crate) struct Physical {
     base: *mut u8,
     size: usize,
     file: File,
-    /// See memory.rs: the module through which the engine is given this memory.
-    holder: OnceLock<Module>,
 }
 
 // SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each method's contract.
@@ -41,7 +37,7 @@ impl Physical {
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(size as u64).map_err(Error::HostMemory)?;
         let base = reserve(2 * SPACE).map_err(Error::HostMemory)?;
-        let memory = Physical { base, size, file, holder: OnceLock::new() };
+        let memory = Physical { base, size, file };
         // SAFETY: within the reservation that was just made and that nobody else knows.
         unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -60,14 +56,6 @@ impl Physical {
             }
         }
         Ok(memory)
-    }
-
-    /// The module that stands for this memory, made by `make` of its size at the first use.
-    pub(crate) fn holder(&self, make: impl FnOnce(usize) -> wasmtime::Result<Module>) -> wasmtime::Result<Module> {
-        if self.holder.get().is_none() {
-            let _ = self.holder.set(make(self.size)?);
-        }
-        self.holder.get().cloned().ok_or_else(|| wasmtime::Error::msg("just set"))
     }
 
     pub(crate) fn base(&self) -> *mut u8 {

@@ -3,7 +3,11 @@ use crate::Error;
 use std::sync::OnceLock;
 use wasmlinux_machine::Guest;
 
-static BUNDLE: Option<&[u8]> = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+/// At a page's start, so that code in it can be made executable where it lies.
+#[repr(C, align(4096))]
+struct Aligned<T: ?Sized>(T);
+
+static BUNDLE: Option<&Aligned<[u8]>> = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
 /// The guest, parsed when it is asked for first.
 pub(crate) fn guest() -> Result<&'static Guest, Error> {
@@ -11,7 +15,7 @@ pub(crate) fn guest() -> Result<&'static Guest, Error> {
     if let Some(guest) = GUEST.get() {
         return Ok(guest);
     }
-    let loaded = Guest::load(BUNDLE.ok_or(Error::NoGuest)?)?;
+    let loaded = Guest::load(&BUNDLE.ok_or(Error::NoGuest)?.0)?;
     // If two threads came here, one of the two is dropped.
     Ok(GUEST.get_or_init(|| loaded))
 }
