@@ -55,6 +55,15 @@ constants! { PTE:
     PTE_DIRTY: u32 = 1 << 3;
 }
 
+constants! { RESUMES:
+    /// fault(), irq(), trap(): user code goes on with the instruction.
+    RESUME: u32 = 0;
+    /// fault(), irq(), trap(): first `_signal()` is called, as a signal frame lies at the user's `__stack_pointer`.
+    RESUME_HANDLER: u32 = 1;
+    /// irq(): signals with handlers wait, as the host asked for.
+    RESUME_WAITING: u32 = 2;
+}
+
 constants! { RESULTS:
     /// What a system call returns when a signal frame lies at the user's `__stack_pointer`.
     SIGNAL_PENDING: i32 = -4096;
@@ -129,7 +138,7 @@ boot_info! {
 /// The header `asm/boundary.h` of the kernel.
 pub fn machine_header() -> String {
     let version = format!("\n#define MACHINE_VERSION {MACHINE_VERSION}\n");
-    let tables = [LIMITS, IRQS, POWER, ENTRIES, PTE, RESULTS, POLL];
+    let tables = [LIMITS, IRQS, POWER, ENTRIES, PTE, RESUMES, RESULTS, POLL];
     let rest = version + "\n#ifndef __ASSEMBLY__\n#include <linux/types.h>\n#endif\n" + BOOT_INFO_C;
     header("_ASM_WASM_BOUNDARY_H", "MACHINE_", &tables, &rest)
 }

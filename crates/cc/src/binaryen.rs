@@ -57,7 +57,9 @@ impl<'a> Binaryen<'a> {
             c.arg(format!("--pass-arg=asyncify-onlylist@@{}", only.display()));
         }
         // Asyncify's code is made to be optimised after.
-        c.args(["--asyncify", "-O2"]);
+        c.arg("--asyncify");
+        // clang has inlined what is worth it; functions that call setjmp must keep their calls (catching.rs).
+        c.args(["-O2", "-aimfs", "0", "-fimfs", "0", "-ocimfs", "0"]);
         self.run(&mut c)
     }
 

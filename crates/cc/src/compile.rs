@@ -1,12 +1,14 @@
 //! Running clang.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::options::Options;
+use crate::catching;
+use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, run, show};
 
 /// What every object needs.
@@ -59,6 +61,32 @@ pub(crate) fn only(options: &Options, toolchain: &Toolchain) -> Result<u8> {
     if let Some(o) = &options.output {
         c.arg("-o").arg(o);
     }
+    let objects = options.inputs.iter().filter_map(|input| match (input, &options.output) {
+        (Input::Source(..), Some(output)) => Some(PathBuf::from(output)),
+        (Input::Source(source, _), None) => Some(Path::new(Path::new(source).file_name()?).with_extension("o")),
+        _ => None,
+    });
+    let objects = if options.all.iter().any(|a| a == "-c") { objects.collect() } else { Vec::new() };
+    execute_catching(c, &objects, options)
+}
+
+/// Compiles to these objects; once more, in another way, if functions in them call setjmp.
+fn execute_catching(mut c: Command, objects: &[PathBuf], options: &Options) -> Result<u8> {
+    let status = execute(&mut c, options)?;
+    if status != 0 || options.dry_run {
+        return Ok(status);
+    }
+    let mut functions = BTreeSet::new();
+    for object in objects.iter().filter(|object| object.is_file()) {
+        functions.append(&mut catching::functions(object)?);
+    }
+    if functions.is_empty() {
+        return Ok(0);
+    }
+    let list = tempfile::NamedTempFile::new().context("a temporary file")?;
+    catching::instrument(&mut c, &functions, list.path())?;
+    // Warnings have been said.
+    c.arg("-w");
     execute(&mut c, options)
 }
 
@@ -85,7 +113,7 @@ pub(crate) fn object(
         c.arg("-x").arg(l);
     }
     c.arg("-c").arg(source).arg("-o").arg(object);
-    execute(&mut c, options)
+    execute_catching(c, &[object.to_path_buf()], options)
 }
 
 fn execute(c: &mut Command, options: &Options) -> Result<u8> {

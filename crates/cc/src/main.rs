@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod binaryen;
+mod catching;
 mod compile;
 mod data;
 mod fork_paths;

@@ -4,6 +4,7 @@
 //! executable itself (the bundle), a folder that only this user can write, or the compiler, which is given what
 //! `program.rs` has checked.
 use crate::{Error, ProgramError, engine, program};
+use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,6 +21,11 @@ use std::{
 };
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
 use wasmtime::{Engine, Module};
+use wasmtime_environ::{
+    CompiledTrap, Trap, lookup_trap_code,
+    obj::{ELF_WASMTIME_EXCEPTIONS, ELF_WASMTIME_TRAPS},
+};
+use wasmtime_internal_unwinder::ExceptionTable;
 
 /// SHA-256 of a program's bytes.
 type Key = [u8; 32];
@@ -120,21 +126,85 @@ unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Mod
     Ok(module)
 }
 
+/// A function's compiled code.
+pub(crate) struct Function {
+    start: usize,
+    end: usize,
+    /// It has landing places for exceptions. They belong to calls: an exception that comes out of another instruction passes by.
+    pub(crate) catches: bool,
+}
+
 /// A program that can be run.
 pub(crate) struct Program {
     pub(crate) module: Module,
-    /// Addresses of its functions' code, sorted.
-    pub(crate) functions: Arc<[(usize, usize)]>,
+    /// Whether each import, in order, is the memory (or else the system call).
+    pub(crate) imports: Vec<bool>,
+    /// The names of its exported mutable globals.
+    pub(crate) globals: Vec<String>,
+    /// Sorted by address.
+    functions: Vec<Function>,
+    /// The engine's table of trapping instructions.
+    traps: Vec<u8>,
 }
 
 impl Program {
     fn new(module: Module) -> Program {
         map_for_profilers(&module);
         let text = module.text().as_ptr() as usize;
-        let mut functions: Vec<_> = module.functions().map(|f| (text + f.offset, text + f.offset + f.len)).collect();
-        functions.sort_unstable();
-        Program { module, functions: functions.into() }
+        let mut functions: Vec<_> = module
+            .functions()
+            .map(|f| Function { start: text + f.offset, end: text + f.offset + f.len, catches: false })
+            .collect();
+        functions.sort_unstable_by_key(|f| f.start);
+        let globals = module.exports().filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var()));
+        let globals = globals.map(|e| e.name().into()).collect();
+        let imports = module.imports().map(|import| import.module() == "env").collect();
+        let traps = section(&module, ELF_WASMTIME_TRAPS).to_vec();
+        let mut program = Program { imports, globals, functions, traps, module };
+        if let Ok(table) = ExceptionTable::parse(section(&program.module, ELF_WASMTIME_EXCEPTIONS)) {
+            for (call, _, handlers) in
+                table.into_iter().map(|(call, frame, handlers)| (text + call as usize, frame, handlers))
+            {
+                if let Some(function) = program.index(call).filter(|_| !handlers.is_empty()) {
+                    program.functions[function].catches = true;
+                }
+            }
+        }
+        program
     }
+
+    fn index(&self, pc: usize) -> Option<usize> {
+        let index = self.functions.partition_point(|f| f.start <= pc).checked_sub(1)?;
+        (pc < self.functions[index].end).then_some(index)
+    }
+
+    /// The function whose code is at `pc`. Async-signal-safe.
+    pub(crate) fn function(&self, pc: usize) -> Option<&Function> {
+        self.index(pc).map(|index| &self.functions[index])
+    }
+
+    /// Where in the program's code `pc`, an address in it, is.
+    pub(crate) fn offset(&self, pc: usize) -> u32 {
+        pc.wrapping_sub(self.module.text().as_ptr() as usize) as u32
+    }
+
+    /// What the instruction at `pc`, an address in the program's code, traps for. Async-signal-safe.
+    pub(crate) fn trap(&self, pc: usize) -> Option<Trap> {
+        match lookup_trap_code(&self.traps, self.offset(pc) as usize)? {
+            CompiledTrap::Normal(trap) => Some(trap),
+            _ => None,
+        }
+    }
+}
+
+/// A section of the engine's file of a module, empty if there is none.
+fn section<'a>(module: &'a Module, name: &str) -> &'a [u8] {
+    let range = module.image_range();
+    // SAFETY: the engine's own range, mapped readable for as long as the module lives.
+    let image = unsafe { std::slice::from_raw_parts(range.start, range.end.addr() - range.start.addr()) };
+    let file = object::read::elf::ElfFile64::<object::Endianness>::parse(image).ok();
+    let section = file.and_then(|file| file.section_by_name(name)?.data().ok());
+    section.unwrap_or(&[])
 }
 
 /// With the environment variable `WASMLINUX_PERF_MAP` set, tells profilers and debuggers the names of compiled functions, in the

@@ -4,7 +4,7 @@ use crate::{
     cpu::{self, cpu},
     hypercall, memory,
     memory::Backing,
-    trap::{self, KernelEntry, UserContext},
+    trap::{self, UserContext},
 };
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER};
+use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
 use wasmtime::{
     Error, Extern, Global, Instance, Module, Result, Store, StoreLimits, StoreLimitsBuilder, Trap, Val, WasmBacktrace,
 };
@@ -147,8 +147,12 @@ impl Kernel {
         self.stack_pointer.set(&mut self.store, Val::I32(stack as i32))
     }
 
-    async fn call<A: wasmtime::WasmParams + Sync>(&mut self, name: &str, arguments: A) -> Result<()> {
-        let function = self.instance.get_typed_func::<A, ()>(&mut self.store, name)?;
+    async fn call<A, R>(&mut self, name: &str, arguments: A) -> Result<R>
+    where
+        A: wasmtime::WasmParams + Sync,
+        R: wasmtime::WasmResults + Sync,
+    {
+        let function = self.instance.get_typed_func::<A, R>(&mut self.store, name)?;
         cpu::set_stack_limit(usize::MAX);
         function.call_async(&mut self.store, arguments).await
     }
@@ -158,10 +162,9 @@ impl Kernel {
 enum End {
     Restart,
     Unplugged,
-    /// A trap of the program: the fields of a siginfo.
+    /// The program cannot go on: the signal that it dies of.
     Program {
         signal: i32,
-        code: i32,
     },
     /// A trap of the kernel: what it was, and where.
     Kernel(String),
@@ -177,34 +180,35 @@ impl Life {
     /// Returns only errors: of the machine, or [`Thrown::Unplugged`].
     async fn live(self, entry: Entry) -> Result<Error> {
         let mut kernel = Kernel::new(self.kernel_stack).await?;
-        let name = match entry {
-            Entry::Boot => "boot",
-            Entry::Start => "task_start",
+        let started = match entry {
+            Entry::Boot => kernel.call("boot", ()).await.map(|()| 0),
+            Entry::Start => kernel.call::<_, u32>("task_start", ()).await,
         };
-        if let Err(error) = kernel.call(name, ()).await {
-            return self.oops(&mut kernel, error).await;
-        }
+        let mut work = match started {
+            Ok(work) => work != 0,
+            Err(error) => return self.oops(&mut kernel, error).await,
+        };
         loop {
             let Some(start) = cpu(|cpu| cpu.starts.remove(&self.id)) else {
                 return Err(Error::msg("a task entered user mode without a program"));
             };
-            let error = match self.user(&mut kernel, start).await {
+            let error = match self.user(&mut kernel, start, work).await {
                 Err(error) => error,
                 Ok(()) => Error::msg("exit_group() returned"),
             };
+            work = false;
             match ending(&error) {
                 End::Restart => {}
                 End::Unplugged => return Err(error),
                 End::Kernel(_) => return self.oops(&mut kernel, error).await,
-                End::Program { signal, code } => {
+                End::Program { signal } => {
                     tracing::debug!("task {:#x}: {error:?}", self.id);
                     kernel.empty_stack(self.kernel_stack)?;
-                    match kernel.call("trap", (signal, code, NO_ADDRESS)).await {
-                        // Killed, it never returns: a handler for such a signal would begin here.
-                        Ok(()) => return Err(error.context("a program went on after its trap")),
-                        Err(error) if matches!(ending(&error), End::Restart) => {}
-                        Err(error) => return self.oops(&mut kernel, error).await,
-                    }
+                    return match kernel.call::<_, ()>("abort", (signal,)).await {
+                        Ok(()) => Err(error.context("a program went on after its end")),
+                        Err(error) if matches!(ending(&error), End::Unplugged) => Err(error),
+                        Err(error) => self.oops(&mut kernel, error).await,
+                    };
                 }
             }
             // An instance is freed only with its Store, so every program gets a new one.
@@ -226,16 +230,17 @@ impl Life {
         });
         kernel.empty_stack(self.kernel_stack)?;
         kernel
-            .call("oops", (at as i32, text.len() as i32))
+            .call::<_, ()>("oops", (at as i32, text.len() as i32))
             .await
             .map_err(|e| e.context(format!("a trap in the kernel: {text}")))?;
         Err(error.context("the kernel went on after its own trap"))
     }
 
-    /// Instantiates and runs a program. Returns only by an error.
-    async fn user(&self, kernel: &mut Kernel, start: UserStart) -> Result<()> {
+    /// Instantiates and runs a program. Returns only by an error. With `work`, the kernel has something to do first.
+    async fn user(&self, kernel: &mut Kernel, start: UserStart, work: bool) -> Result<()> {
         let store = &mut kernel.store;
-        let space = cpu(|cpu| cpu.space(start.pgd))?;
+        let UserStart { program, pgd, entry, globals: values } = start;
+        let space = cpu(|cpu| cpu.space(pgd))?;
         let memory = memory::create(&mut *store, Backing::User(space.clone())).await?;
         let mut export = |name| {
             kernel
@@ -244,25 +249,16 @@ impl Life {
                 .ok_or_else(|| Error::msg(format!("the kernel exports no {name}")))
         };
         let (syscall, fault, irq) = (export("syscall")?, export("fault")?, export("irq")?);
+        let (trap, abort) = (export("trap")?, export("abort")?);
         // program.rs lets no others through.
-        let imports: Vec<Extern> = start
-            .program
-            .module
-            .imports()
-            .map(|i| if i.module() == "env" { memory.into() } else { syscall.into() })
-            .collect();
-        let instance = Instance::new_async(&mut *store, &start.program.module, &imports).await?;
+        let imports: Vec<Extern> =
+            program.imports.iter().map(|is_memory| if *is_memory { memory.into() } else { syscall.into() }).collect();
+        let instance = Instance::new_async(&mut *store, &program.module, &imports).await?;
 
-        let names: Vec<String> = start
-            .program
-            .module
-            .exports()
-            .filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var()))
-            .map(|e| e.name().into())
-            .collect();
+        let globals = program.globals.iter();
         let globals: Vec<(String, Global)> =
-            names.into_iter().filter_map(|name| instance.get_global(&mut *store, &name).map(|g| (name, g))).collect();
-        for (name, value) in start.globals {
+            globals.filter_map(|name| instance.get_global(&mut *store, name).map(|g| (name.clone(), g))).collect();
+        for (name, value) in values {
             if let Some((_, global)) = globals.iter().find(|(known, _)| *known == name) {
                 global.set(&mut *store, value)?;
             }
@@ -270,17 +266,29 @@ impl Life {
         let data = store.data_mut();
         data.stack_pointer = globals.iter().find(|(name, _)| name == "__stack_pointer").map(|(_, g)| *g);
         data.globals = globals;
-        data.program = Some(start.program.clone());
+        data.program = Some(program.clone());
+        let signal = instance.get_func(&mut *store, "_signal");
+        let signal = signal.filter(|signal| signal.typed::<(), i32>(&*store).is_ok());
 
         let context = Box::new(UserContext {
             space,
-            fault: KernelEntry::new(fault, &mut *store),
-            irq: KernelEntry::new(irq, &mut *store),
-            functions: start.program.functions.clone(),
+            program,
+            fault: trap::Entry::new(fault, &mut *store),
+            irq: trap::Entry::new(irq, &mut *store),
+            trap: trap::Entry::new(trap, &mut *store),
+            abort: trap::Entry::new(abort, &mut *store),
+            signal: signal.map(|signal| trap::Entry::new(signal, &mut *store)),
+            put_off: Cell::new(0),
         });
         let _current = Current::new(&self.slot, &context);
         cpu::set_stack_limit(usize::MAX);
-        match start.entry {
+        if work {
+            let answer = irq.typed::<u32, u32>(&*store)?.call_async(&mut *store, 0).await?;
+            if let Some(signal) = signal.filter(|_| answer == RESUME_HANDLER) {
+                signal.typed::<(), i32>(&*store)?.call_async(&mut *store, ()).await?;
+            }
+        }
+        match entry {
             UserEntry::Start(sp) => {
                 instance.get_typed_func::<i32, ()>(&mut *store, "_start")?.call_async(&mut *store, sp as i32).await?
             }
@@ -324,7 +332,7 @@ fn ending(error: &Error) -> End {
     match error.downcast_ref::<Thrown>() {
         Some(Thrown::Restart) => return End::Restart,
         Some(Thrown::Unplugged) => return End::Unplugged,
-        Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV, code: SEGV_MAPERR },
+        Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV },
         None => {}
     }
     let kernel = cpu(|cpu| cpu.board.kernel.clone());
@@ -336,29 +344,32 @@ fn ending(error: &Error) -> End {
         let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
         return End::Kernel(format!("{what}\n{}", names(backtrace)));
     }
-    let (signal, code) = match trap {
-        Some(Trap::IntegerDivisionByZero | Trap::IntegerOverflow) => (libc::SIGFPE, FPE_INTDIV),
-        Some(Trap::BadConversionToInteger) => (libc::SIGFPE, FPE_FLTINV),
-        Some(Trap::UnreachableCodeReached) => (libc::SIGILL, ILL_ILLOPN),
-        Some(Trap::HeapMisaligned) => (libc::SIGBUS, BUS_ADRALN),
-        // A wild jump or a wild access.
-        Some(
-            Trap::MemoryOutOfBounds
-            | Trap::StackOverflow
-            | Trap::TableOutOfBounds
-            | Trap::IndirectCallToNull
-            | Trap::BadSignature,
-        ) => (libc::SIGSEGV, SEGV_MAPERR),
-        Some(_) => (libc::SIGILL, ILL_ILLOPN),
+    match trap {
+        // An access that reaches past the end of memory, in a routine of the engine.
+        Some(Trap::StackOverflow | Trap::MemoryOutOfBounds) => End::Program { signal: libc::SIGSEGV },
+        Some(_) => End::Program { signal: libc::SIGILL },
         // An uncaught exception, or an instance that could not be made.
-        None => (libc::SIGABRT, 0),
-    };
-    End::Program { signal, code }
+        None => End::Program { signal: libc::SIGABRT },
+    }
 }
 
-/// The engine does not tell where a trap was: si_addr of what it ends in.
-const NO_ADDRESS: i32 = 0;
-const SEGV_MAPERR: i32 = 1;
+/// The signal and its code (`si_code`) for an instruction that trapped: what Linux gives on hardware. None if the program's
+/// frames have to go.
+pub(crate) fn siginfo(trap: Trap) -> Option<(i32, i32)> {
+    Some(match trap {
+        Trap::IntegerDivisionByZero | Trap::IntegerOverflow => (libc::SIGFPE, FPE_INTDIV),
+        Trap::BadConversionToInteger => (libc::SIGFPE, FPE_FLTINV),
+        Trap::HeapMisaligned => (libc::SIGBUS, BUS_ADRALN),
+        // A wild jump.
+        Trap::MemoryOutOfBounds | Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature => {
+            (libc::SIGSEGV, SEGV_MAPERR)
+        }
+        Trap::StackOverflow => return None,
+        _ => (libc::SIGILL, ILL_ILLOPN),
+    })
+}
+
+pub(crate) const SEGV_MAPERR: i32 = 1;
 const FPE_INTDIV: i32 = 1;
 const FPE_FLTINV: i32 = 7;
 const ILL_ILLOPN: i32 = 2;

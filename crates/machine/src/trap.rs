@@ -6,13 +6,20 @@
 //! sleep, switch tasks and come back later; then the handler returns and the host retries the instruction.
 //!
 //! Nothing in a handler's frame may need a destructor: a task that is dropped while it sleeps here is unwound past it.
-use crate::{clock::set_timer, cpu, interrupt::Interrupts, space::Space};
+use crate::{
+    clock::set_timer,
+    code::{Function, Program},
+    cpu,
+    interrupt::Interrupts,
+    space::Space,
+    task,
+};
 use std::{
     cell::Cell,
     mem, ptr,
     sync::{Arc, Once},
 };
-use wasmlinux_boundary::IRQ_TIMER;
+use wasmlinux_boundary::{IRQ_TIMER, RESUME_HANDLER, RESUME_WAITING};
 use wasmtime::Func;
 use wasmtime_environ::{HostPtr, PtrSize};
 
@@ -20,45 +27,53 @@ use wasmtime_environ::{HostPtr, PtrSize};
 /// returns to user code; this is for the few instructions between that and the return.
 const LOOK_AGAIN: u64 = 200_000;
 
+/// How often a signal's handler is put off while its task is in a function that catches exceptions: there `siglongjmp` out of
+/// the handler would pass by. Such functions call others, and sooner or later one of those is interrupted.
+const PUT_OFF_MAX: u32 = 250;
+
 /// What the handlers need of the task that runs: in a box that outlives its use as [`set_current`].
 pub(crate) struct UserContext {
     pub(crate) space: Arc<Space>,
-    /// The kernel's `fault` and `irq`, in the task's own instance
-    pub(crate) fault: KernelEntry,
-    pub(crate) irq: KernelEntry,
-    /// Ranges of the program's functions, sorted: only there user code is interrupted
-    pub(crate) functions: Arc<[(usize, usize)]>,
+    pub(crate) program: Arc<Program>,
+    /// The kernel's exports, in the task's own instance
+    pub(crate) fault: Entry,
+    pub(crate) irq: Entry,
+    pub(crate) trap: Entry,
+    pub(crate) abort: Entry,
+    /// The program's `_signal`
+    pub(crate) signal: Option<Entry>,
+    /// See [`PUT_OFF_MAX`].
+    pub(crate) put_off: Cell<u32>,
 }
 
-/// A function of a kernel instance, ready for a direct call.
+/// A function of an instance, ready for a direct call.
 #[derive(Clone, Copy)]
-pub(crate) struct KernelEntry {
+pub(crate) struct Entry {
     code: usize,
     context: usize,
 }
 
-impl KernelEntry {
-    /// `func` takes two or fewer i32 and returns nothing; its Store outlives the entry's use.
-    pub(crate) fn new(func: Func, store: impl wasmtime::AsContextMut) -> KernelEntry {
+impl Entry {
+    /// `func` takes three or fewer i32 and returns one or nothing; its Store outlives the entry's use.
+    pub(crate) fn new(func: Func, store: impl wasmtime::AsContextMut) -> Entry {
         let raw = func.to_raw(store) as usize;
         let offsets = HostPtr;
         let read = |offset: u8| {
             // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store; the engine tells where its fields lie.
             unsafe { ((raw + usize::from(offset)) as *const usize).read() }
         };
-        KernelEntry { code: read(offsets.vm_func_ref().wasm_call()), context: read(offsets.vm_func_ref().vmctx()) }
+        Entry { code: read(offsets.vm_func_ref().wasm_call()), context: read(offsets.vm_func_ref().vmctx()) }
     }
 
-    /// Program counter and frame pointer of the code that last left Wasm for the host in this Store.
-    unsafe fn last_exit(self) -> (usize, usize) {
+    /// Where the engine notes how Wasm of this Store last left for the host: addresses of the program counter and of the trampoline's
+    /// frame, whose first word is the frame pointer.
+    fn last_exit(self) -> (*mut usize, *mut usize) {
         let offsets = HostPtr;
-        // SAFETY: the caller knows that Wasm of this Store is on the stack below a host function; the engine tells where the fields lie.
-        unsafe {
-            let store = ((self.context + usize::from(offsets.vmctx_store_context())) as *const usize).read();
-            let field = |offset: u8| ((store + usize::from(offset)) as *const usize).read();
-            let trampoline = field(offsets.vm_store_context().last_wasm_exit_trampoline_fp());
-            (field(offsets.vm_store_context().last_wasm_exit_pc()), (trampoline as *const usize).read())
-        }
+        // SAFETY: an instance's context begins with what the engine tells; its Store lives.
+        let store = unsafe { ((self.context + usize::from(offsets.vmctx_store_context())) as *const usize).read() };
+        let field = |offset: u8| (store + usize::from(offset)) as *mut usize;
+        let store = offsets.vm_store_context();
+        (field(store.last_wasm_exit_pc()), field(store.last_wasm_exit_trampoline_fp()))
     }
 }
 
@@ -107,9 +122,9 @@ pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool) {
     }
 }
 
-// The "tail" convention of the engine: callee's context in rdi, caller's in rsi, i32 arguments in rdx and rcx, no callee-saved
-// registers. The interrupted program counter and frame pointer are pushed as a frame, so that the engine's stack walks
-// (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted function.
+// The "tail" convention of the engine: callee's context in rdi, caller's in rsi, i32 arguments in rdx, rcx and r8, the result in
+// rax, no callee-saved registers. The interrupted program counter and frame pointer are pushed as a frame, so that the engine's
+// stack walks (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted function.
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
     ".globl wasmlinux_call_injected",
@@ -121,11 +136,14 @@ core::arch::global_asm!(
     "push r14",
     "push r15",
     "sub rsp, 8",
+    "push rcx",
     "push r8",
-    "push r9",
     "mov rbp, rsp",
     "mov rax, rdi",
     "mov rdi, rsi",
+    "mov ecx, [rdx + 4]",
+    "mov r8d, [rdx + 8]",
+    "mov edx, [rdx]",
     "call rax",
     "add rsp, 24",
     "pop r15",
@@ -137,25 +155,75 @@ core::arch::global_asm!(
     "ret",
 );
 unsafe extern "C" {
-    fn wasmlinux_call_injected(code: usize, context: usize, a: u32, b: u32, pc: usize, fp: usize);
+    fn wasmlinux_call_injected(code: usize, context: usize, arguments: *const [u32; 3], pc: usize, fp: usize) -> u32;
+}
+
+/// The interrupted program counter.
+fn pc(frame: &libc::ucontext_t) -> usize {
+    frame.uc_mcontext.gregs[libc::REG_RIP as usize] as usize
 }
 
 impl UserContext {
-    fn is_user_code(&self, pc: usize) -> bool {
-        let after = self.functions.partition_point(|f| f.0 <= pc);
-        after > 0 && pc < self.functions[after - 1].1
+    /// The function of the program that was interrupted; None if it was something else.
+    fn function(&self, frame: &libc::ucontext_t) -> Option<&Function> {
+        self.program.function(pc(frame))
     }
 
-    /// Calls the kernel as if the interrupted code had. Needs a signal frame of that code on this very stack.
-    unsafe fn inject(&self, entry: KernelEntry, a: u32, b: u32, frame: &mut libc::ucontext_t) {
-        let registers = &frame.uc_mcontext.gregs;
-        let (pc, fp) = (registers[libc::REG_RIP as usize] as usize, registers[libc::REG_RBP as usize] as usize);
-        // SAFETY: the entry's code follows the convention above. If not in the program, we are in a routine of the engine that it
-        // called (memory.fill, memory.copy), whose frame pointer means nothing: then the engine has noted where it left the program.
-        unsafe {
-            let (pc, fp) = if self.is_user_code(pc) { (pc, fp) } else { entry.last_exit() };
-            wasmlinux_call_injected(entry.code, entry.context, a, b, pc, fp);
+    /// Calls a function as if the interrupted code had. Needs a signal frame of that code on this very stack.
+    unsafe fn inject(&self, entry: Entry, arguments: [u32; 3], frame: &libc::ucontext_t) -> u32 {
+        let call = |pc, fp| {
+            // SAFETY: the entry's code follows the convention above.
+            unsafe { wasmlinux_call_injected(entry.code, entry.context, &raw const arguments, pc, fp) }
+        };
+        if self.function(frame).is_some() {
+            return call(pc(frame), frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize);
         }
+        // In a routine of the engine that the program called (memory.fill, memory.copy), whose frame pointer means nothing: but
+        // the engine has noted where it left the program. The injected call notes the same of itself.
+        let (exit_pc, exit_fp) = entry.last_exit();
+        // SAFETY: fields of the Store; the trampoline's frame is on this stack, further out.
+        unsafe {
+            let (left_at, trampoline) = (exit_pc.read(), exit_fp.read());
+            let answer = call(left_at, (trampoline as *const usize).read());
+            exit_pc.write(left_at);
+            exit_fp.write(trampoline);
+            answer
+        }
+    }
+
+    /// Before the interrupted code goes on: a handler, if the kernel says that there is one to run.
+    unsafe fn resume(&self, answer: u32, frame: &libc::ucontext_t) {
+        if answer == RESUME_HANDLER {
+            // SAFETY: as for inject(), by the caller.
+            unsafe {
+                match self.signal {
+                    Some(signal) => self.inject(signal, [0; 3], frame),
+                    None => self.inject(self.abort, [libc::SIGILL as u32, 0, 0], frame),
+                };
+            }
+        }
+    }
+
+    /// An access to `at` in the task's reservation. False if it is none that the kernel should hear of.
+    unsafe fn access(&self, at: usize, frame: &libc::ucontext_t) -> bool {
+        // Bit 1 of the page fault's error code: a write.
+        let write = frame.uc_mcontext.gregs[libc::REG_ERR as usize] & 2 != 0;
+        // SAFETY: as for inject(), by the caller.
+        unsafe {
+            if at >= crate::engine::SPACE {
+                // An address and an offset that together reach past the end.
+                if self.function(frame).is_none() {
+                    return false;
+                }
+                let arguments = [libc::SIGSEGV as u32, task::SEGV_MAPERR as u32, at as u32];
+                self.resume(self.inject(self.trap, arguments, frame), frame);
+            } else if !self.space.map(at as u32, write) {
+                self.resume(self.inject(self.fault, [at as u32, write.into(), 0], frame), frame);
+                // Saves the second fault where the kernel made the page present.
+                self.space.map(at as u32, write);
+            }
+        }
+        true
     }
 }
 
@@ -165,15 +233,25 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: 
     unsafe {
         if !user.is_null() {
             let at = ((*info).si_addr() as usize).wrapping_sub((*user).space.base() as usize);
-            if at < crate::engine::SPACE {
-                let frame = &mut *context.cast::<libc::ucontext_t>();
-                // Bit 1 of the page fault's error code: a write.
-                let write = frame.uc_mcontext.gregs[libc::REG_ERR as usize] & 2 != 0;
-                if !(*user).space.map(at as u32, write) {
-                    (*user).inject((*user).fault, at as u32, write.into(), frame);
-                    // Saves the second fault where the kernel made the page present.
-                    (*user).space.map(at as u32, write);
-                }
+            if at < 2 * crate::engine::SPACE && (*user).access(at, &*context.cast()) {
+                return;
+            }
+        }
+        chain(signal, info, context);
+    }
+}
+
+/// An instruction that traps by itself: the engine makes such of what WebAssembly lets trap.
+unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let user = CURRENT.get();
+    // SAFETY: as in on_fault().
+    unsafe {
+        if !user.is_null() {
+            let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
+            let trap = user.function(frame).and_then(|_| user.program.trap(pc(frame)));
+            if let Some((signal, code)) = trap.and_then(task::siginfo) {
+                let arguments = [signal as u32, code as u32, user.program.offset(pc(frame))];
+                user.resume(user.inject(user.trap, arguments, frame), frame);
                 return;
             }
         }
@@ -183,8 +261,9 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: 
 
 /// What was not a fault of a user's memory goes to who had the signal before: the engine.
 unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(index) = TRAPS.iter().position(|trap| *trap == signal) else { return };
     // SAFETY: written once, before the handler was installed.
-    let before = unsafe { (&raw const ENGINE_HANDLER).read() };
+    let before = unsafe { (&raw const ENGINE_HANDLERS[index]).read() };
     match before.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
             // SAFETY: the default action, when the instruction is retried.
@@ -217,16 +296,24 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
         if user.is_null() {
             return;
         }
-        let frame = &mut *context.cast::<libc::ucontext_t>();
-        if (*user).is_user_code(frame.uc_mcontext.gregs[libc::REG_RIP as usize] as usize) {
-            (*user).inject((*user).irq, 0, 0, frame);
-        } else {
+        let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
+        let Some(function) = user.function(frame) else { return set_timer(timer, LOOK_AGAIN) };
+        let put_off = function.catches && user.put_off.get() < PUT_OFF_MAX;
+        let answer = user.inject(user.irq, [put_off.into(), 0, 0], frame);
+        if answer == RESUME_WAITING {
+            user.put_off.set(user.put_off.get() + 1);
             set_timer(timer, LOOK_AGAIN);
+        } else {
+            user.put_off.set(0);
+            user.resume(answer, frame);
         }
     }
 }
 
-static mut ENGINE_HANDLER: libc::sigaction = {
+/// The signals of traps.
+const TRAPS: [i32; 3] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE];
+
+static mut ENGINE_HANDLERS: [libc::sigaction; TRAPS.len()] = {
     // SAFETY: plain data.
     unsafe { mem::zeroed() }
 };
@@ -241,9 +328,12 @@ pub(crate) fn install() {
             let mut action: libc::sigaction = mem::zeroed();
             libc::sigemptyset(&mut action.sa_mask);
             action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
-            action.sa_sigaction = on_fault as *const () as usize;
-            libc::sigaction(libc::SIGSEGV, ptr::null(), &raw mut ENGINE_HANDLER);
-            libc::sigaction(libc::SIGSEGV, &action, ptr::null_mut());
+            for (index, signal) in TRAPS.into_iter().enumerate() {
+                let handler = if signal == libc::SIGSEGV { on_fault } else { on_trap };
+                action.sa_sigaction = handler as *const () as usize;
+                libc::sigaction(signal, ptr::null(), &raw mut ENGINE_HANDLERS[index]);
+                libc::sigaction(signal, &action, ptr::null_mut());
+            }
             action.sa_sigaction = on_interrupt as *const () as usize;
             action.sa_flags |= libc::SA_RESTART;
             libc::sigaction(interrupt_signal(), &action, ptr::null_mut());

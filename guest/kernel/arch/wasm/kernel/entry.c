@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The ways from user code into the kernel. All are plain calls of exports of
- * the task's kernel instance: syscall() by user code itself, fault() and irq()
- * by the host in the middle of it. Each first asks for native stack, while no
- * lock is held: a task that has used it up ends in trap().
+ * the task's kernel instance: syscall() by user code itself, fault(), irq() and
+ * trap() by the host in the middle of it. Each first asks for native stack,
+ * while no lock is held: a task that has used it up ends in abort().
  */
 #include <linux/errno.h>
 #include <linux/irqflags.h>
@@ -53,10 +53,19 @@ const sys_call_ptr_t sys_call_table[__NR_syscalls] = {
 	[__NR_wait4] = __wasm_sys_wait4,
 };
 
-/* Interrupts that came while the kernel ran, then what the task has to do */
-void exit_to_user(struct pt_regs *regs, enum wasm_entry from)
+enum handlers {
+	HANDLERS_RUN,
+	HANDLERS_WAIT,		/* signals that have one stay pending */
+};
+
+/*
+ * Interrupts that came while the kernel ran, then what the task has to do. True
+ * if user code is to run a handler, for which there is a frame on its stack.
+ */
+static bool exit_to_user(struct pt_regs *regs, enum handlers handlers)
 {
 	unsigned long work, ignore = 0;
+	bool handler = false;
 
 	if (unlikely(READ_ONCE(boot_info.irq_pending)))
 		wasm_irq_dispatch();
@@ -64,20 +73,21 @@ void exit_to_user(struct pt_regs *regs, enum wasm_entry from)
 		if (work & _TIF_NEED_RESCHED)
 			schedule();
 		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)) {
-			bool later = true;
-
-			if (from == FROM_SYSCALL)
-				later = do_signal(regs);
-			else
-				do_fatal_signals();
-			/* What is pending still waits for a system call. */
-			if (later)
+			if (handlers == HANDLERS_RUN) {
+				handler |= do_signal(regs);
+			} else {
+				do_signal_without_handler();
 				ignore |= _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL;
+			}
 		}
 		if (work & _TIF_NOTIFY_RESUME)
 			resume_user_mode_work(regs);
 	}
+	return handler;
 }
+
+/* No call was interrupted. */
+#define NO_SYSCALL	(~0UL)
 
 static bool is_restart(long ret)
 {
@@ -105,7 +115,7 @@ long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
 			regs->ret = sys_call_table[regs->nr](regs);
 		else
 			regs->ret = -ENOSYS;
-		exit_to_user(regs, FROM_SYSCALL);
+		exit_to_user(regs, HANDLERS_RUN);
 		/* No handler ran, or rt_sigreturn() asks for the call again. */
 		if (likely(!is_restart(regs->ret)))
 			break;
@@ -118,40 +128,77 @@ long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
 	return regs->ret;
 }
 
-/* An access missed. On return the host retries it. */
+/* User code is left at an instruction that is no call. */
+static struct pt_regs *enter_interrupted(void)
+{
+	struct pt_regs *regs = current_pt_regs();
+
+	host_stack_check();
+	regs->nr = NO_SYSCALL;
+	regs->ret = 0;
+	regs->user = 1;
+	return regs;
+}
+
+static unsigned long exit_interrupted(struct pt_regs *regs, enum handlers how)
+{
+	bool handler = exit_to_user(regs, how);
+
+	regs->user = 0;
+	if (handler)
+		return MACHINE_RESUME_HANDLER;
+	return test_thread_flag(TIF_SIGPENDING) ? MACHINE_RESUME_WAITING :
+						  MACHINE_RESUME;
+}
+
+/*
+ * An access missed. The result is one of MACHINE_RESUME*: the host runs the
+ * handler first, if there is one, then retries the access.
+ */
 HOST_EXPORT(fault)
-void wasm_fault(unsigned long addr, unsigned long write)
+unsigned long wasm_fault(unsigned long addr, unsigned long write)
 {
-	struct pt_regs *regs = current_pt_regs();
+	struct pt_regs *regs = enter_interrupted();
 
-	host_stack_check();
-	regs->user = 1;
 	wasm_user_fault(addr, write);
-	exit_to_user(regs, FROM_INTERRUPT);
-	regs->user = 0;
+	return exit_interrupted(regs, HANDLERS_RUN);
 }
 
-/* An interrupt came while user code ran. */
+/*
+ * An interrupt came while user code ran. Where a handler must not leave by
+ * longjmp() the host says so, and comes back soon.
+ */
 HOST_EXPORT(irq)
-void wasm_irq(void)
+unsigned long wasm_irq(unsigned long defer)
 {
-	struct pt_regs *regs = current_pt_regs();
+	struct pt_regs *regs = enter_interrupted();
 
-	host_stack_check();
-	regs->user = 1;
 	wasm_irq_user(regs);
-	exit_to_user(regs, FROM_INTERRUPT);
-	regs->user = 0;
+	return exit_interrupted(regs, defer ? HANDLERS_WAIT : HANDLERS_RUN);
 }
 
-/* A trap of user code (division, unreachable, bad indirect call, stack) */
+/* An instruction that cannot be executed: division by zero, unreachable, ... */
 HOST_EXPORT(trap)
-void wasm_trap(unsigned long signo, unsigned long code, unsigned long addr)
+unsigned long wasm_trap(unsigned long signo, unsigned long code,
+			unsigned long addr)
+{
+	struct pt_regs *regs = enter_interrupted();
+
+	force_sig_fault(signo, code, (void __user *)addr);
+	return exit_interrupted(regs, HANDLERS_RUN);
+}
+
+/*
+ * The frames of user code are gone, as its native stack is used up or the host
+ * could not go on with it: no handler can run.
+ */
+HOST_EXPORT(abort)
+void wasm_abort(unsigned long signo)
 {
 	struct pt_regs *regs = current_pt_regs();
 
 	regs->user = 1;
-	force_fatal_fault(signo, code, addr);
-	exit_to_user(regs, FROM_INTERRUPT);
-	regs->user = 0;
+	force_fatal_sig(signo);
+	exit_to_user(regs, HANDLERS_RUN);
+	BUG();
 }

@@ -6,18 +6,9 @@
 
 struct pt_regs;
 
-/* entry.c: where user code was left, which decides what it can be made to do */
-enum wasm_entry {
-	FROM_SYSCALL,		/* at a call: it can be told to run a handler */
-	FROM_INTERRUPT,		/* at any instruction */
-};
-
-void exit_to_user(struct pt_regs *regs, enum wasm_entry from);
-
 /* signal.c */
 bool do_signal(struct pt_regs *regs);
-void do_fatal_signals(void);
-void force_fatal_fault(int signo, int code, unsigned long addr);
+void do_signal_without_handler(void);
 
 /* irq.c */
 void wasm_irq_user(struct pt_regs *regs);

@@ -12,7 +12,6 @@
 #include <linux/sched/task_stack.h>
 #include <asm/host.h>
 #include <asm/switch_to.h>
-#include "kernel.h"
 
 void schedule_tail(struct task_struct *prev);
 
@@ -36,9 +35,12 @@ struct task_struct *__switch_to(struct task_struct *prev,
 	return wasm_switched_from;
 }
 
-/* The first thing that a new task does. Returning means: enter user mode. */
+/*
+ * The first thing that a new task does. Returning means: enter user mode, after
+ * a call of irq() if the result is not 0.
+ */
 HOST_EXPORT(task_start)
-void wasm_task_start(void)
+unsigned long wasm_task_start(void)
 {
 	schedule_tail(wasm_switched_from);
 	/* A kernel thread returns only when it has become a user process. */
@@ -47,7 +49,7 @@ void wasm_task_start(void)
 	current->thread.fn = NULL;
 	clear_thread_flag(TIF_EXEC);
 	local_irq_enable();
-	exit_to_user(current_pt_regs(), FROM_INTERRUPT);
+	return read_thread_flags() & _TIF_WORK_MASK;
 }
 
 int arch_dup_task_struct(struct task_struct *dst, struct task_struct *src)

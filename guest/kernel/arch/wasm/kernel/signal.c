@@ -5,8 +5,11 @@
  * call with SIGNAL_PENDING. The C library calls the handler, then
  * rt_sigreturn(), which gives the result of the interrupted call.
  *
- * User code that was left at another instruction than a call cannot be told;
- * signals with a handler stay pending until its next system call.
+ * Where user code was left at another instruction than a call, the host calls
+ * the C library's function for that, and goes on with the instruction after it.
+ *
+ * Of several signals each gets a frame, one below the other; the last one's
+ * handler runs first, as on other architectures.
  */
 #include <linux/resume_user_mode.h>
 #include <linux/sched/signal.h>
@@ -100,7 +103,7 @@ static int setup_frame(struct ksignal *ksig, struct pt_regs *regs)
 	return 0;
 }
 
-/* True if a handler is to run: other signals wait until it has begun. */
+/* True if a handler is to run. */
 bool do_signal(struct pt_regs *regs)
 {
 	struct ksignal ksig;
@@ -115,8 +118,11 @@ bool do_signal(struct pt_regs *regs)
 	return !failed;
 }
 
-/* What needs no handler: stop, kill, go on */
-void do_fatal_signals(void)
+/*
+ * What needs no handler: stop, kill, go on. A signal that a fault of user code
+ * forces is never among those that wait: it is raised and taken in one entry.
+ */
+void do_signal_without_handler(void)
 {
 	struct sighand_struct *sighand = current->sighand;
 	sigset_t blocked;
@@ -142,20 +148,6 @@ void do_fatal_signals(void)
 	current->blocked = blocked;
 	recalc_sigpending();
 	spin_unlock_irq(&sighand->siglock);
-}
-
-/*
- * User code did at some instruction what deserves a signal. Its handler, if it
- * has one, cannot be called there, so the default action is taken.
- */
-void force_fatal_fault(int signo, int code, unsigned long addr)
-{
-	struct sighand_struct *sighand = current->sighand;
-
-	spin_lock_irq(&sighand->siglock);
-	sighand->action[signo - 1].sa.sa_handler = SIG_DFL;
-	spin_unlock_irq(&sighand->siglock);
-	force_sig_fault(signo, code, (void __user *)addr);
 }
 
 /* The frame may be anything by now; what it can ask for, a program can do. */

@@ -56,5 +56,5 @@ void wasm_user_fault(unsigned long addr, bool write)
 	int code, signo = wasm_fault_in(addr, write, FAULT_FLAG_USER, &code);
 
 	if (signo)
-		force_fatal_fault(signo, code, addr);
+		force_sig_fault(signo, code, (void __user *)addr);
 }

@@ -72,13 +72,15 @@ void host_stream_close(unsigned int stream);
 #define HOST_EXPORT(name) __attribute__((export_name(#name), used))
 
 void wasm_boot(void);
-void wasm_task_start(void);
+unsigned long wasm_task_start(void);
 long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
 		  unsigned long a2, unsigned long a3, unsigned long a4,
 		  unsigned long a5);
-void wasm_fault(unsigned long addr, unsigned long write);
-void wasm_irq(void);
-void wasm_trap(unsigned long signo, unsigned long code, unsigned long addr);
+unsigned long wasm_fault(unsigned long addr, unsigned long write);
+unsigned long wasm_irq(unsigned long defer);
+unsigned long wasm_trap(unsigned long signo, unsigned long code,
+			unsigned long addr);
+void wasm_abort(unsigned long signo) __attribute__((noreturn));
 void wasm_oops(const char *text, unsigned long len) __attribute__((noreturn));
 
 extern struct boot_info boot_info;
