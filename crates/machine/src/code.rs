@@ -137,10 +137,15 @@ pub(crate) struct Function {
 /// A program that can be run.
 pub(crate) struct Program {
     pub(crate) module: Module,
-    /// Whether each import, in order, is the memory (or else the system call).
-    pub(crate) imports: Vec<bool>,
-    /// The names of its exported mutable globals.
+    /// How often it imports the system call.
+    pub(crate) imports: usize,
+    /// The names under which it exports its mutable globals: all, by `program.rs`.
     pub(crate) globals: Vec<String>,
+    /// Where among these are `__stack_pointer` and `__wasm_tp`.
+    pub(crate) stack_pointer: Option<usize>,
+    pub(crate) thread_pointer: Option<usize>,
+    /// An instance with other globals and memory is as good as new.
+    pub(crate) reusable: bool,
     /// Sorted by address.
     functions: Vec<Function>,
     /// The engine's table of trapping instructions.
@@ -157,10 +162,21 @@ impl Program {
             .collect();
         functions.sort_unstable_by_key(|f| f.start);
         let globals = module.exports().filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var()));
-        let globals = globals.map(|e| e.name().into()).collect();
-        let imports = module.imports().map(|import| import.module() == "env").collect();
+        let globals: Vec<String> = globals.map(|e| e.name().into()).collect();
+        let imports = module.imports().len();
+        let reusable = module.get_export(program::REUSABLE).is_some();
         let traps = section(&module, ELF_WASMTIME_TRAPS).to_vec();
-        let mut program = Program { imports, globals, functions, traps, module };
+        let at = |name| globals.iter().position(|global| global == name);
+        let mut program = Program {
+            imports,
+            stack_pointer: at("__stack_pointer"),
+            thread_pointer: at("__wasm_tp"),
+            reusable,
+            traps,
+            globals,
+            functions,
+            module,
+        };
         if let Ok(table) = ExceptionTable::parse(section(&program.module, ELF_WASMTIME_EXCEPTIONS)) {
             for (call, _, handlers) in
                 table.into_iter().map(|(call, frame, handlers)| (text + call as usize, frame, handlers))
@@ -299,6 +315,7 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        program::FORM.hash(&mut hasher);
         engine::get().map_err(std::io::Error::other)?.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Cache { folder: folder.into(), engine: hasher.finish() })
     }

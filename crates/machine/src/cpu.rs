@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     code::{Program, Programs},
     hypercall,
+    instance::{self, TaskData},
     interrupt::Interrupts,
     physical::Physical,
     space::{Format, Space},
@@ -21,7 +22,7 @@ use std::{
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info};
 use wasmlinux_devices::Streams;
-use wasmtime::Module;
+use wasmtime::InstancePre;
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
@@ -30,7 +31,7 @@ const MEMORY_SPARE: u64 = 24 << 20;
 pub(crate) struct Board {
     pub(crate) physical: Arc<Physical>,
     pub(crate) format: Format,
-    pub(crate) kernel: Module,
+    pub(crate) kernel: InstancePre<TaskData>,
     pub(crate) oops_buffer: u32,
     interrupts: Arc<Interrupts>,
     init_task: u32,
@@ -40,7 +41,7 @@ pub(crate) struct Board {
 impl Board {
     pub(crate) fn new(config: &Config) -> Result<Board, Error> {
         let guest = &config.guest;
-        let kernel = guest.kernel()?;
+        let kernel = hypercall::linker()?.instantiate_pre(&guest.kernel()?)?;
         let heap_base = u64::from(guest.symbol("__heap_base")?);
         let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
         let min = heap_base + 2 * initramfs + MEMORY_SPARE;
@@ -142,14 +143,19 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// The address space of a page directory, made at its first use.
-    pub(crate) fn space(&mut self, pgd: u32) -> std::io::Result<Arc<Space>> {
-        if let Some(space) = self.spaces.get(&pgd) {
-            return Ok(space.clone());
-        }
-        let space = Arc::new(Space::new(pgd, self.board.physical.clone(), self.board.format)?);
-        self.spaces.insert(pgd, space.clone());
-        Ok(space)
+    /// The address space of a page directory, once it has one.
+    pub(crate) fn space_of(&self, pgd: u32) -> Option<Arc<Space>> {
+        self.spaces.get(&pgd).cloned()
+    }
+
+    /// Nobody's yet.
+    pub(crate) fn new_space(&self) -> std::io::Result<Arc<Space>> {
+        Ok(Arc::new(Space::new(self.board.physical.clone(), self.board.format)?))
+    }
+
+    pub(crate) fn bind_space(&mut self, pgd: u32, space: Arc<Space>) {
+        space.bind(pgd);
+        self.spaces.insert(pgd, space);
     }
 
     pub(crate) fn space_flush(&self, pgd: u32, start: u32, end: u32) {
@@ -160,7 +166,7 @@ impl Cpu {
 
     pub(crate) fn space_destroy(&mut self, pgd: u32) {
         if let Some(space) = self.spaces.remove(&pgd) {
-            space.flush_all();
+            space.unbind();
         }
     }
 
@@ -241,6 +247,7 @@ pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
     // Not under the borrow: host functions of tasks that are unwound may use it.
     let tasks = TASKS.take();
     drop(tasks);
+    instance::clear();
     drop(CPU.take());
 }
 
@@ -255,7 +262,6 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     trap::set_processor(Arc::as_ptr(&interrupts), clock.timer());
     // SAFETY: no arguments, cannot fail.
     interrupts.set_processor(Some(unsafe { libc::gettid() }));
-    hypercall::linker()?;
     let (init_task, stack) = (board.init_task, board.init_stack_top);
     CPU.set(Some(Cpu {
         board: Arc::new(board),

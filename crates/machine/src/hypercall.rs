@@ -2,8 +2,10 @@
 use crate::{
     clock::Clock,
     cpu::{self, Request, cpu, suspend},
-    engine, stack,
-    task::{TaskData, Thrown, UserEntry, UserStart, names},
+    engine,
+    instance::TaskData,
+    stack,
+    task::{Thrown, UserEntry, UserStart, names},
 };
 use std::sync::OnceLock;
 use wasmlinux_boundary::{ENTRY_FORK, IMPORT_MODULE};
@@ -102,7 +104,7 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "user_exec", |handle: u32, pgd: u32, sp: u32| {
         cpu(|cpu| {
             let program = cpu.handles.remove(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?;
-            let globals = vec![("__stack_pointer".into(), Val::I32(sp as i32))];
+            let globals = program.stack_pointer.map(|index| (index, Val::I32(sp as i32))).into_iter().collect();
             cpu.starts.insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), globals });
             Ok(())
         })
@@ -112,14 +114,14 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
             return Err(Error::msg("user_clone() without a program"));
         };
         let copied = caller.data().globals.clone();
-        let mut globals: Vec<(String, Val)> =
-            copied.into_iter().map(|(name, global)| (name, global.get(caller.as_context_mut()))).collect();
+        let mut globals: Vec<(usize, Val)> =
+            copied.iter().map(|global| global.get(caller.as_context_mut())).enumerate().collect();
         if entry != ENTRY_FORK {
-            for (name, value) in &mut globals {
-                match name.as_str() {
-                    "__stack_pointer" => *value = Val::I32(sp as i32),
-                    "__wasm_tp" if tp != 0 => *value = Val::I32(tp as i32),
-                    _ => {}
+            for (index, value) in &mut globals {
+                if Some(*index) == program.stack_pointer {
+                    *value = Val::I32(sp as i32);
+                } else if Some(*index) == program.thread_pointer && tp != 0 {
+                    *value = Val::I32(tp as i32);
                 }
             }
         }

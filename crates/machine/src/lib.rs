@@ -19,6 +19,7 @@ mod cpu;
 mod engine;
 mod error;
 mod hypercall;
+mod instance;
 mod interrupt;
 mod memory;
 mod physical;

@@ -1,16 +1,12 @@
 //! Hands the engine its linear memories: physical memory, user address spaces, and its own heap for exceptions.
 use crate::{
-    engine::{self, SPACE},
+    engine::SPACE,
     physical::{Physical, reserve},
     space::Space,
 };
-use std::{
-    cell::RefCell,
-    sync::{Arc, OnceLock},
-};
-use wasm_encoder::{ExportKind, ExportSection, MemorySection};
+use std::{cell::RefCell, sync::Arc};
 use wasmlinux_boundary::WASM_PAGE;
-use wasmtime::{AsContextMut, Instance, LinearMemory, Memory, MemoryCreator, MemoryType, Module};
+use wasmtime::{Instance, LinearMemory, MemoryCreator, MemoryType};
 
 /// What a linear memory of ours is.
 #[derive(Clone)]
@@ -20,43 +16,19 @@ pub(crate) enum Backing {
 }
 
 thread_local! {
-    /// What the memory that is being made on this thread shall be. The engine asks for its own heaps too: then it is None.
+    /// What the memory that is being made on this thread shall be.
     static NEXT: RefCell<Option<Backing>> = const { RefCell::new(None) };
 }
 
-/// Makes a memory over `backing`. The engine's `Memory::new` does not ask the creator, a module's own memory does; so this
-/// instantiates a module that only has a memory.
-pub(crate) async fn create<T: Send + 'static>(
-    mut store: impl AsContextMut<Data = T>,
+/// Makes an instance of a module with one memory of its own, which shall be `backing`.
+pub(crate) async fn with(
     backing: Backing,
-) -> wasmtime::Result<Memory> {
-    let module = holder()?;
+    instantiate: impl Future<Output = wasmtime::Result<Instance>>,
+) -> wasmtime::Result<Instance> {
     NEXT.set(Some(backing));
-    let instance = Instance::new_async(&mut store, module, &[]).await;
+    let instance = instantiate.await;
     NEXT.set(None);
-    instance?.get_memory(&mut store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))
-}
-
-/// A module with one memory. Its type asks for nothing: how large a memory is, the creator's objects say.
-fn holder() -> wasmtime::Result<&'static Module> {
-    static HOLDER: OnceLock<Module> = OnceLock::new();
-    if let Some(module) = HOLDER.get() {
-        return Ok(module);
-    }
-    let mut memories = MemorySection::new();
-    memories.memory(wasm_encoder::MemoryType {
-        minimum: 0,
-        maximum: None,
-        memory64: false,
-        shared: false,
-        page_size_log2: None,
-    });
-    let mut exports = ExportSection::new();
-    exports.export("memory", ExportKind::Memory, 0);
-    let mut module = wasm_encoder::Module::new();
-    module.section(&memories).section(&exports);
-    let module = Module::new(engine::get()?, module.finish())?;
-    Ok(HOLDER.get_or_init(|| module))
+    instance
 }
 
 pub(crate) struct Creator;
@@ -72,7 +44,9 @@ unsafe impl MemoryCreator for Creator {
         reserved: Option<usize>,
         guard: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        Ok(match NEXT.take() {
+        // The engine reserves a whole address space for a module's memory, and less for its heap.
+        let backing = if reserved.is_some_and(|size| size >= SPACE) { NEXT.take() } else { None };
+        Ok(match backing {
             Some(Backing::Physical(memory)) => Box::new(OfPhysical(memory)),
             Some(Backing::User(space)) => Box::new(OfUser(space)),
             None => Box::new(Heap::new(minimum, reserved.unwrap_or(0).max(minimum), guard).map_err(|e| e.to_string())?),

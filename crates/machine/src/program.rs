@@ -1,7 +1,7 @@
 //! What a program may be. Everything here is hostile input: it is checked before the engine sees it.
 use crate::ProgramError;
-use std::ops::Range;
-use wasm_encoder::{EntityType, ImportSection, RawSection};
+use std::{collections::HashSet, ops::Range};
+use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, MemorySection, RawSection};
 use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
 /// Limits of the loader. They are far above what compilers make, and keep compilation within minutes and memory.
@@ -29,12 +29,20 @@ fn features() -> WasmFeatures {
     features
 }
 
+/// Counts the forms that [`prepare`] has given programs: compiled code of another one is of no use.
+pub(crate) const FORM: u32 = 2;
+/// An export of a prepared program that has no state but its memory and its exported mutable globals.
+pub(crate) const REUSABLE: &str = "wasmlinux:reusable";
+/// What [`prepare`] calls the mutable globals that it exports, before the index.
+const GLOBAL: &str = "wasmlinux:global:";
+
 /// Checks a program and makes of it what the engine compiles: no start function (a program begins at `_start`), no active
-/// data (the kernel writes that), and a memory that is not shared in Wasm's sense.
+/// data (the kernel writes that), a memory of its own in place of the imported one (the machine provides it as it makes the
+/// instance), and all mutable globals exported.
 pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
     limit("bytes of the program", wasm.len() as u64, CODE_MAX)?;
     let mut out = wasm_encoder::Module::new();
-    let mut has_start = false;
+    let mut state = State::default();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         match &payload {
@@ -42,7 +50,9 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 return Err(ProgramError::Invalid("a component, not a module".into()));
             }
             Payload::ImportSection(section) => {
-                out.section(&imports(section)?);
+                let imports;
+                (imports, state.has_memory) = self::imports(section)?;
+                out.section(&imports);
                 continue;
             }
             Payload::TableSection(section) => {
@@ -56,15 +66,24 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                     "it has a memory of its own, where it must import env.memory".into(),
                 ));
             }
+            Payload::GlobalSection(section) => {
+                for global in section.clone() {
+                    state.globals.push(global?.ty.mutable);
+                }
+            }
             Payload::ExportSection(section) => {
                 limit("exports", section.count().into(), EXPORTS_MAX)?;
                 for export in section.clone() {
-                    has_start |= export?.name == "_start";
+                    let export = export?;
+                    state.has_start |= export.name == "_start";
+                    state.export(export)?;
                 }
+                continue;
             }
             Payload::FunctionSection(section) => limit("functions", section.count().into(), FUNCTIONS_MAX)?,
             Payload::CodeSectionEntry(body) => {
                 limit("bytes of a function", body.range().len() as u64, FUNCTION_MAX)?;
+                state.look_at(body)?;
                 continue;
             }
             Payload::StartSection { .. } => continue,
@@ -78,12 +97,113 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
         }
         copy(&mut out, wasm, &payload)?;
     }
-    if !has_start {
+    if !state.has_start {
         return Err(ProgramError::Export("_start"));
     }
-    let out = out.finish();
+    let out = state.complete(&out.finish())?;
     Validator::new_with_features(features()).validate_all(&out)?;
     Ok(out)
+}
+
+/// What [`prepare`] has seen of a program.
+#[derive(Default)]
+struct State {
+    has_start: bool,
+    has_memory: bool,
+    /// Of each global, whether it is mutable.
+    globals: Vec<bool>,
+    exports: ExportSection,
+    exported: HashSet<u32>,
+    /// Its tables or segments can change.
+    changes: bool,
+}
+
+impl State {
+    fn export(&mut self, export: wasmparser::Export<'_>) -> Result<(), ProgramError> {
+        if export.name.starts_with("wasmlinux:") {
+            return Err(ProgramError::Invalid(format!("it exports {}, which is the machine's", export.name)));
+        }
+        let kind = match export.kind {
+            wasmparser::ExternalKind::Func | wasmparser::ExternalKind::FuncExact => ExportKind::Func,
+            wasmparser::ExternalKind::Table => ExportKind::Table,
+            wasmparser::ExternalKind::Memory => ExportKind::Memory,
+            wasmparser::ExternalKind::Global => ExportKind::Global,
+            wasmparser::ExternalKind::Tag => ExportKind::Tag,
+        };
+        if kind == ExportKind::Global {
+            self.exported.insert(export.index);
+        }
+        self.exports.export(export.name, kind, export.index);
+        Ok(())
+    }
+
+    fn look_at(&mut self, body: &wasmparser::FunctionBody<'_>) -> Result<(), ProgramError> {
+        use wasmparser::Operator as O;
+        for operator in body.get_operators_reader()? {
+            self.changes |= matches!(
+                operator?,
+                O::TableSet { .. }
+                    | O::TableGrow { .. }
+                    | O::TableFill { .. }
+                    | O::TableCopy { .. }
+                    | O::TableInit { .. }
+                    | O::ElemDrop { .. }
+                    | O::DataDrop { .. }
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts memory and exports in. Only here is known what they are; sections have an order.
+    fn complete(mut self, wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
+        for (index, mutable) in self.globals.iter().enumerate() {
+            if *mutable && !self.exported.contains(&(index as u32)) {
+                self.exports.export(&format!("{GLOBAL}{index}"), ExportKind::Global, index as u32);
+            }
+        }
+        if self.has_memory && !self.changes {
+            self.exports.export(REUSABLE, ExportKind::Memory, 0);
+        }
+        let mut out = wasm_encoder::Module::new();
+        let (mut memory, mut exports) = (self.has_memory.then(any_memory), Some(self.exports));
+        for payload in Parser::new(0).parse_all(wasm) {
+            let payload = payload?;
+            let Some((id, _)) = payload.as_section() else { continue };
+            // Custom, type, import, function and table come before memory; then that, tag, global, export.
+            if id > 4
+                && let Some(memory) = memory.take()
+            {
+                out.section(&memory);
+            }
+            if ![0, 1, 2, 3, 4, 13, 6].contains(&id)
+                && let Some(exports) = exports.take()
+            {
+                out.section(&exports);
+            }
+            copy(&mut out, wasm, &payload)?;
+        }
+        // Nothing came after.
+        if let Some(memory) = memory {
+            out.section(&memory);
+        }
+        if let Some(exports) = exports {
+            out.section(&exports);
+        }
+        Ok(out.finish())
+    }
+}
+
+/// A memory whose size the machine tells.
+fn any_memory() -> MemorySection {
+    let mut section = MemorySection::new();
+    section.memory(wasm_encoder::MemoryType {
+        minimum: 0,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
+    section
 }
 
 /// Takes a section over as it is. The parser tells where it ends before it has seen that much.
@@ -96,26 +216,21 @@ fn copy(out: &mut wasm_encoder::Module, wasm: &[u8], payload: &Payload<'_>) -> R
     Ok(())
 }
 
-fn imports(section: &wasmparser::ImportSectionReader<'_>) -> Result<ImportSection, ProgramError> {
+/// The imports but for the memory, and whether there was one.
+fn imports(section: &wasmparser::ImportSectionReader<'_>) -> Result<(ImportSection, bool), ProgramError> {
     let mut out = ImportSection::new();
+    let mut memory = false;
     for import in section.clone().into_imports() {
         let import = import?;
-        let entity = match (import.module, import.name, import.ty) {
-            ("env", "memory", TypeRef::Memory(memory)) if !memory.memory64 => {
-                EntityType::Memory(wasm_encoder::MemoryType {
-                    minimum: memory.initial,
-                    maximum: None,
-                    memory64: false,
-                    shared: false,
-                    page_size_log2: None,
-                })
+        match (import.module, import.name, import.ty) {
+            ("env", "memory", TypeRef::Memory(ty)) if !ty.memory64 && !memory => memory = true,
+            ("linux", "syscall", TypeRef::Func(index)) => {
+                out.import(import.module, import.name, EntityType::Function(index));
             }
-            ("linux", "syscall", TypeRef::Func(index)) => EntityType::Function(index),
             (module, name, _) => return Err(ProgramError::Import { module: module.into(), name: name.into() }),
-        };
-        out.import(import.module, import.name, entity);
+        }
     }
-    Ok(out)
+    Ok((out, memory))
 }
 
 /// Active segments become empty passive ones: `memory.init` on them behaves alike, and the others keep their numbers.
@@ -145,18 +260,38 @@ pub(crate) struct KernelParts {
 pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
     let mut out = wasm_encoder::Module::new();
     let mut parts = KernelParts { module: vec![], data: vec![], symbols: vec![] };
-    let (mut globals, mut exports) = (Vec::new(), Vec::new());
+    let (mut globals, mut exports, mut has_memory) = (Vec::new(), Vec::new(), false);
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         match &payload {
             Payload::StartSection { .. } | Payload::DataCountSection { .. } | Payload::CodeSectionEntry(_) => continue,
             Payload::CustomSection(section) if section.name() != "name" => continue,
-            Payload::GlobalSection(section) => {
-                for global in section.clone() {
-                    let global = global?;
-                    globals.push(if global.ty.mutable { None } else { constant(&global.init_expr)? });
+            Payload::ImportSection(section) => {
+                let mut imports = ImportSection::new();
+                for import in section.clone().into_imports() {
+                    let import = import?;
+                    match import.ty {
+                        TypeRef::Memory(_) => {}
+                        TypeRef::Func(index) => {
+                            imports.import(import.module, import.name, EntityType::Function(index));
+                        }
+                        _ => {
+                            return Err(ProgramError::Import { module: import.module.into(), name: import.name.into() });
+                        }
+                    }
+                }
+                out.section(&imports);
+                continue;
+            }
+            // In place of the imported one.
+            Payload::TagSection(_) | Payload::GlobalSection(_) if !has_memory => {
+                has_memory = true;
+                out.section(&any_memory());
+                if let Payload::GlobalSection(section) = &payload {
+                    note_globals(section, &mut globals)?;
                 }
             }
+            Payload::GlobalSection(section) => note_globals(section, &mut globals)?,
             Payload::ExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
@@ -185,6 +320,18 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
     parts.symbols = exports.into_iter().filter_map(|(name, index)| Some((name, (*globals.get(index)?)?))).collect();
     parts.module = out.finish();
     Ok(parts)
+}
+
+/// The values of globals that are constants.
+fn note_globals(
+    section: &wasmparser::GlobalSectionReader<'_>,
+    globals: &mut Vec<Option<u32>>,
+) -> Result<(), ProgramError> {
+    for global in section.clone() {
+        let global = global?;
+        globals.push(if global.ty.mutable { None } else { constant(&global.init_expr)? });
+    }
+    Ok(())
 }
 
 /// The value of an expression that is one i32.const.
@@ -227,6 +374,12 @@ mod tests {
     #[test]
     fn a_program_is_prepared() {
         let out = prepare(&program()).unwrap();
+        let exports = Parser::new(0).parse_all(&out).find_map(|payload| match payload.unwrap() {
+            Payload::ExportSection(section) => Some(section),
+            _ => None,
+        });
+        let exports: Vec<_> = exports.unwrap().into_iter().map(|export| export.unwrap().name.to_string()).collect();
+        assert_eq!(exports, ["_start", REUSABLE]);
         assert!(!out.windows(9).any(|bytes| bytes == b"some data"), "the kernel writes the data");
     }
 

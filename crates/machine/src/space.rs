@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
 };
 use wasmlinux_boundary::{PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE, WASM_PAGE};
@@ -36,11 +36,12 @@ impl Format {
     }
 }
 
-/// One user address space: 4 GiB and a guard, in which frames of physical memory appear.
+/// One user address space: 4 GiB and a guard, in which frames of physical memory appear. When the guest's address space is gone it
+/// can be another one's.
 pub(crate) struct Space {
     base: *mut u8,
-    /// Physical address of the page directory.
-    pgd: u32,
+    /// Physical address of the page directory; 0 while this is no guest's address space.
+    pgd: AtomicU32,
     physical: Arc<Physical>,
     format: Format,
     mappings: AtomicUsize,
@@ -58,8 +59,25 @@ struct Entry {
 }
 
 impl Space {
-    pub(crate) fn new(pgd: u32, physical: Arc<Physical>, format: Format) -> io::Result<Space> {
-        Ok(Space { base: reserve(2 * SPACE)?, pgd, physical, format, mappings: AtomicUsize::new(0) })
+    pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
+        let mappings = AtomicUsize::new(0);
+        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings })
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.pgd.load(Relaxed) != 0
+    }
+
+    /// Becomes the address space of a page directory.
+    pub(crate) fn bind(&self, pgd: u32) {
+        debug_assert!(!self.is_bound());
+        self.pgd.store(pgd, Relaxed);
+    }
+
+    /// Is nobody's address space any more, and empty.
+    pub(crate) fn unbind(&self) {
+        self.flush_all();
+        self.pgd.store(0, Relaxed);
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -78,8 +96,9 @@ impl Space {
 
     fn walk(&self, va: u32) -> Option<Entry> {
         let Format { page_shift, pgdir_shift } = self.format;
-        let directory = self.peek(self.pgd.wrapping_add(4 * (va >> pgdir_shift)));
-        if directory & PTE_PRESENT == 0 {
+        let pgd = self.pgd.load(Relaxed);
+        let directory = self.peek(pgd.wrapping_add(4 * (va >> pgdir_shift)));
+        if pgd == 0 || directory & PTE_PRESENT == 0 {
             return None;
         }
         let index = (va & ((1 << pgdir_shift) - 1)) >> page_shift;

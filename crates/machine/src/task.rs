@@ -1,9 +1,8 @@
-//! The life of a task: a Store with a kernel instance and, when it runs a program, an instance of that.
+//! The life of a task: it starts in the kernel, runs a program, then another, and never ends by itself.
 use crate::{
     code::Program,
     cpu::{self, cpu},
-    hypercall, memory,
-    memory::Backing,
+    instance::{Kernel, Lease},
     trap::{self, UserContext},
 };
 use std::{
@@ -17,9 +16,7 @@ use std::{
     task::{Context, Poll},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
-use wasmtime::{
-    Error, Extern, Global, Instance, Module, Result, Store, StoreLimits, StoreLimitsBuilder, Trap, Val, WasmBacktrace,
-};
+use wasmtime::{Error, Module, Result, Trap, Val, WasmBacktrace};
 
 const SYS_EXIT_GROUP: i32 = 94;
 
@@ -58,8 +55,8 @@ pub(crate) struct UserStart {
     pub(crate) pgd: u32,
     /// The export to call.
     pub(crate) entry: UserEntry,
-    /// The exported mutable globals to set before.
-    pub(crate) globals: Vec<(String, Val)>,
+    /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new instance.
+    pub(crate) globals: Vec<(usize, Val)>,
 }
 
 #[derive(Clone, Copy)]
@@ -77,16 +74,6 @@ impl UserEntry {
     pub(crate) fn of_clone(entry: u32, sp: u32) -> UserEntry {
         if entry == ENTRY_FORK { UserEntry::Fork } else { UserEntry::Clone(sp) }
     }
-}
-
-/// What a Store holds beside its instances.
-#[derive(Default)]
-pub(crate) struct TaskData {
-    limits: StoreLimits,
-    /// The program that runs, and its exported mutable globals.
-    pub(crate) program: Option<Arc<Program>>,
-    pub(crate) globals: Vec<(String, Global)>,
-    pub(crate) stack_pointer: Option<Global>,
 }
 
 /// What the processor switches beside the future.
@@ -119,45 +106,6 @@ impl Task {
     }
 }
 
-/// A Store with a kernel instance.
-struct Kernel {
-    store: Store<TaskData>,
-    instance: Instance,
-    stack_pointer: Global,
-}
-
-impl Kernel {
-    async fn new(stack: u32) -> Result<Kernel> {
-        let board = cpu(|cpu| cpu.board.clone());
-        let limits = StoreLimitsBuilder::new().instances(8).tables(32).table_elements(1 << 20).memories(8).build();
-        let mut store = Store::new(board.kernel.engine(), TaskData { limits, ..TaskData::default() });
-        store.limiter(|data| &mut data.limits);
-        let memory = memory::create(&mut store, Backing::Physical(board.physical.clone())).await?;
-        let mut linker = hypercall::linker()?.clone();
-        linker.define(&store, "env", "memory", memory)?;
-        let instance = linker.instantiate_async(&mut store, &board.kernel).await?;
-        let stack_pointer = instance.get_global(&mut store, "__stack_pointer");
-        let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
-        let mut kernel = Kernel { store, instance, stack_pointer };
-        kernel.empty_stack(stack)?;
-        Ok(kernel)
-    }
-
-    fn empty_stack(&mut self, stack: u32) -> Result<()> {
-        self.stack_pointer.set(&mut self.store, Val::I32(stack as i32))
-    }
-
-    async fn call<A, R>(&mut self, name: &str, arguments: A) -> Result<R>
-    where
-        A: wasmtime::WasmParams + Sync,
-        R: wasmtime::WasmResults + Sync,
-    {
-        let function = self.instance.get_typed_func::<A, R>(&mut self.store, name)?;
-        cpu::set_stack_limit(usize::MAX);
-        function.call_async(&mut self.store, arguments).await
-    }
-}
-
 /// Why a task's frames are gone.
 enum End {
     Restart,
@@ -179,7 +127,7 @@ struct Life {
 impl Life {
     /// Returns only errors: of the machine, or [`Thrown::Unplugged`].
     async fn live(self, entry: Entry) -> Result<Error> {
-        let mut kernel = Kernel::new(self.kernel_stack).await?;
+        let mut kernel = self.lease().await?;
         let started = match entry {
             Entry::Boot => kernel.call("boot", ()).await.map(|()| 0),
             Entry::Start => kernel.call::<_, u32>("task_start", ()).await,
@@ -211,10 +159,19 @@ impl Life {
                     };
                 }
             }
-            // An instance is freed only with its Store, so every program gets a new one.
             drop(kernel);
-            kernel = Kernel::new(self.kernel_stack).await?;
+            kernel = self.lease().await?;
         }
+    }
+
+    /// Instances for what the task will run.
+    async fn lease(&self) -> Result<Lease> {
+        let wanted = cpu(|cpu| {
+            let start = cpu.starts.get(&self.id)?;
+            Some((start.program.clone(), cpu.space_of(start.pgd)))
+        });
+        let wanted = wanted.as_ref().map(|(program, space)| (program, space.as_ref()));
+        Lease::new(self.kernel_stack, wanted).await
     }
 
     /// Tells the kernel of its own trap; it ends the task or itself.
@@ -236,76 +193,26 @@ impl Life {
         Err(error.context("the kernel went on after its own trap"))
     }
 
-    /// Instantiates and runs a program. Returns only by an error. With `work`, the kernel has something to do first.
+    /// Runs a program. Returns only by an error. With `work`, the kernel has something to do first.
     async fn user(&self, kernel: &mut Kernel, start: UserStart, work: bool) -> Result<()> {
-        let store = &mut kernel.store;
-        let UserStart { program, pgd, entry, globals: values } = start;
-        let space = cpu(|cpu| cpu.space(pgd))?;
-        let memory = memory::create(&mut *store, Backing::User(space.clone())).await?;
-        let mut export = |name| {
-            kernel
-                .instance
-                .get_func(&mut *store, name)
-                .ok_or_else(|| Error::msg(format!("the kernel exports no {name}")))
+        kernel.enter(&start.program, start.pgd, &start.globals).await?;
+        let context: *const UserContext = match &kernel.user {
+            Some(user) => &*user.context,
+            None => return Err(Error::msg("no program")),
         };
-        let (syscall, fault, irq) = (export("syscall")?, export("fault")?, export("irq")?);
-        let (trap, abort) = (export("trap")?, export("abort")?);
-        // program.rs lets no others through.
-        let imports: Vec<Extern> =
-            program.imports.iter().map(|is_memory| if *is_memory { memory.into() } else { syscall.into() }).collect();
-        let instance = Instance::new_async(&mut *store, &program.module, &imports).await?;
-
-        let globals = program.globals.iter();
-        let globals: Vec<(String, Global)> =
-            globals.filter_map(|name| instance.get_global(&mut *store, name).map(|g| (name.clone(), g))).collect();
-        for (name, value) in values {
-            if let Some((_, global)) = globals.iter().find(|(known, _)| *known == name) {
-                global.set(&mut *store, value)?;
-            }
+        // In a box, which nothing touches before `_current` is gone.
+        let _current = Current::new(&self.slot, context);
+        if work && kernel.call::<u32, u32>("irq", 0).await? == RESUME_HANDLER {
+            kernel.call_user::<(), i32>("_signal", ()).await?;
         }
-        let data = store.data_mut();
-        data.stack_pointer = globals.iter().find(|(name, _)| name == "__stack_pointer").map(|(_, g)| *g);
-        data.globals = globals;
-        data.program = Some(program.clone());
-        let signal = instance.get_func(&mut *store, "_signal");
-        let signal = signal.filter(|signal| signal.typed::<(), i32>(&*store).is_ok());
-
-        let context = Box::new(UserContext {
-            space,
-            program,
-            fault: trap::Entry::new(fault, &mut *store),
-            irq: trap::Entry::new(irq, &mut *store),
-            trap: trap::Entry::new(trap, &mut *store),
-            abort: trap::Entry::new(abort, &mut *store),
-            signal: signal.map(|signal| trap::Entry::new(signal, &mut *store)),
-            put_off: Cell::new(0),
-        });
-        let _current = Current::new(&self.slot, &context);
-        cpu::set_stack_limit(usize::MAX);
-        if work {
-            let answer = irq.typed::<u32, u32>(&*store)?.call_async(&mut *store, 0).await?;
-            if let Some(signal) = signal.filter(|_| answer == RESUME_HANDLER) {
-                signal.typed::<(), i32>(&*store)?.call_async(&mut *store, ()).await?;
-            }
-        }
-        match entry {
-            UserEntry::Start(sp) => {
-                instance.get_typed_func::<i32, ()>(&mut *store, "_start")?.call_async(&mut *store, sp as i32).await?
-            }
-            UserEntry::Clone(sp) => {
-                instance
-                    .get_typed_func::<i32, ()>(&mut *store, "_clone_start")?
-                    .call_async(&mut *store, sp as i32)
-                    .await?
-            }
-            UserEntry::Fork => {
-                instance.get_typed_func::<(), ()>(&mut *store, "_fork_child")?.call_async(&mut *store, ()).await?
-            }
+        match start.entry {
+            UserEntry::Start(sp) => kernel.call_user::<i32, ()>("_start", sp as i32).await?,
+            UserEntry::Clone(sp) => kernel.call_user::<i32, ()>("_clone_start", sp as i32).await?,
+            UserEntry::Fork => kernel.call_user::<(), ()>("_fork_child", ()).await?,
         }
         // A program that falls off its end.
         let arguments = (SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0);
-        let exit = syscall.typed::<(i32, i32, i32, i32, i32, i32, i32), i32>(&*store)?;
-        exit.call_async(&mut *store, arguments).await.map(|_| ())
+        kernel.call::<(i32, i32, i32, i32, i32, i32, i32), i32>("syscall", arguments).await.map(|_| ())
     }
 }
 
@@ -313,7 +220,7 @@ impl Life {
 struct Current<'a>(&'a Slot);
 
 impl<'a> Current<'a> {
-    fn new(slot: &'a Slot, context: &UserContext) -> Current<'a> {
+    fn new(slot: &'a Slot, context: *const UserContext) -> Current<'a> {
         slot.context.set(context);
         trap::set_current(context);
         Current(slot)
@@ -335,7 +242,7 @@ fn ending(error: &Error) -> End {
         Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV },
         None => {}
     }
-    let kernel = cpu(|cpu| cpu.board.kernel.clone());
+    let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     let in_kernel = |b: &WasmBacktrace| b.frames().first().is_some_and(|f| Module::same(f.module(), &kernel));
     let trap = error.downcast_ref::<Trap>();

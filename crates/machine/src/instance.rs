@@ -1,0 +1,245 @@
+//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
+//!
+//! A kernel instance has no state of its own but `__stack_pointer`, so any task can have any. A program's instance is used again for
+//! the same program, on the address range that its code is bound to: all its mutable globals are exported (`program.rs` sees to that)
+//! and get the values that the new task wants; a program that can change its tables or drop its segments is never reused.
+use crate::{
+    code::Program,
+    cpu::{self, cpu},
+    memory::{self, Backing},
+    space::Space,
+    trap::{self, UserContext},
+};
+use std::{
+    cell::{Cell, RefCell},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+use wasmtime::{
+    Error, Func, Global, Instance, Result, Store, StoreLimits, StoreLimitsBuilder, Val, WasmParams, WasmResults,
+};
+
+/// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
+const POOL: usize = 32;
+/// Program instances that a Store may come to hold: they are freed with it only.
+const PROGRAMS: usize = 6;
+
+/// What the Store of a task holds beside its instances.
+#[derive(Default)]
+pub(crate) struct TaskData {
+    limits: StoreLimits,
+    /// The program that runs, and its mutable globals in the order of [`Program::globals`].
+    pub(crate) program: Option<Arc<Program>>,
+    pub(crate) globals: Arc<[Global]>,
+    pub(crate) stack_pointer: Option<Global>,
+}
+
+/// A program's instance, bound to an address range.
+pub(crate) struct User {
+    pub(crate) instance: Instance,
+    /// What the signal handlers need. It stays where it is.
+    pub(crate) context: Box<UserContext>,
+    globals: Arc<[Global]>,
+    /// What the globals were when the instance was new.
+    initial: Vec<Val>,
+    stack_pointer: Option<Global>,
+}
+
+/// A Store with a kernel instance, and perhaps program instances, the last of which is in use.
+pub(crate) struct Kernel {
+    pub(crate) store: Store<TaskData>,
+    instance: Instance,
+    stack_pointer: Global,
+    pub(crate) user: Option<User>,
+    programs: usize,
+}
+
+thread_local! {
+    /// Of the machine whose processor this thread is; least recently used first.
+    static READY: RefCell<Vec<Kernel>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives back what is kept.
+pub(crate) fn clear() {
+    drop(READY.take());
+}
+
+/// A Kernel that goes back to the pool.
+pub(crate) struct Lease(Option<Kernel>);
+
+impl Deref for Lease {
+    type Target = Kernel;
+    fn deref(&self) -> &Kernel {
+        self.0.as_ref().expect("taken only by drop")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Kernel {
+        self.0.as_mut().expect("taken only by drop")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut kernel) = self.0.take() else { return };
+        let data = kernel.store.data_mut();
+        (data.program, data.globals, data.stack_pointer) = (None, Arc::default(), None);
+        if kernel.programs > PROGRAMS {
+            return;
+        }
+        let surplus = READY.with_borrow_mut(|ready| {
+            ready.push(kernel);
+            (ready.len() > POOL).then(|| ready.remove(0))
+        });
+        drop(surplus);
+    }
+}
+
+impl Lease {
+    /// For a task that will run `program` on the address space `space` (None if none exists for it yet), or that stays in the kernel.
+    pub(crate) async fn new(stack: u32, wanted: Option<(&Arc<Program>, Option<&Arc<Space>>)>) -> Result<Lease> {
+        let ready = READY.with_borrow_mut(|ready| {
+            let fits = |kernel: &Kernel| match (wanted, &kernel.user) {
+                (Some((program, space)), Some(user)) => {
+                    Arc::ptr_eq(program, &user.context.program)
+                        && match space {
+                            Some(space) => Arc::ptr_eq(space, &user.context.space),
+                            None => !user.context.space.is_bound(),
+                        }
+                }
+                _ => false,
+            };
+            let at = ready.iter().rposition(fits);
+            // Any other will do, but one without a program is no loss to others.
+            let at =
+                at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none())).or_else(|| match ready.len() {
+                    POOL => Some(0),
+                    _ => None,
+                });
+            at.map(|at| ready.remove(at))
+        });
+        let mut kernel = match ready {
+            Some(kernel) => kernel,
+            None => Kernel::new().await?,
+        };
+        kernel.empty_stack(stack)?;
+        Ok(Lease(Some(kernel)))
+    }
+}
+
+impl Kernel {
+    async fn new() -> Result<Kernel> {
+        let board = cpu(|cpu| cpu.board.clone());
+        let limits = StoreLimitsBuilder::new().instances(64).tables(256).table_elements(1 << 20).memories(64).build();
+        let mut store = Store::new(board.kernel.module().engine(), TaskData { limits, ..TaskData::default() });
+        store.limiter(|data| &mut data.limits);
+        let physical = Backing::Physical(board.physical.clone());
+        let instance = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
+        let stack_pointer = instance.get_global(&mut store, "__stack_pointer");
+        let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
+        Ok(Kernel { store, instance, stack_pointer, user: None, programs: 0 })
+    }
+
+    pub(crate) fn empty_stack(&mut self, stack: u32) -> Result<()> {
+        self.stack_pointer.set(&mut self.store, Val::I32(stack as i32))
+    }
+
+    fn export(&mut self, name: &str) -> Result<Func> {
+        let function = self.instance.get_func(&mut self.store, name);
+        function.ok_or_else(|| Error::msg(format!("the kernel exports no {name}")))
+    }
+
+    /// Calls an export of the kernel.
+    pub(crate) async fn call<A, R>(&mut self, name: &str, arguments: A) -> Result<R>
+    where
+        A: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let function = self.instance.get_typed_func::<A, R>(&mut self.store, name)?;
+        cpu::set_stack_limit(usize::MAX);
+        function.call_async(&mut self.store, arguments).await
+    }
+
+    /// Calls an export of the program.
+    pub(crate) async fn call_user<A, R>(&mut self, name: &str, arguments: A) -> Result<R>
+    where
+        A: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let user = self.user.as_ref().ok_or_else(|| Error::msg("no program"))?;
+        let function = user.instance.get_typed_func::<A, R>(&mut self.store, name)?;
+        cpu::set_stack_limit(usize::MAX);
+        function.call_async(&mut self.store, arguments).await
+    }
+
+    /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
+    /// are when an instance is new.
+    pub(crate) async fn enter(&mut self, program: &Arc<Program>, pgd: u32, globals: &[(usize, Val)]) -> Result<()> {
+        let bound = cpu(|cpu| cpu.space_of(pgd));
+        let fits = self.user.as_ref().is_some_and(|user| {
+            let context = &user.context;
+            let space = match &bound {
+                Some(space) => Arc::ptr_eq(space, &context.space),
+                None => !context.space.is_bound(),
+            };
+            program.reusable && Arc::ptr_eq(program, &context.program) && space
+        });
+        if !fits {
+            self.user = None;
+            let space = match bound.clone() {
+                Some(space) => space,
+                None => cpu(|cpu| cpu.new_space())?,
+            };
+            self.instantiate(program, space).await?;
+        }
+        let user = self.user.as_mut().ok_or_else(|| Error::msg("just made"))?;
+        if bound.is_none() {
+            cpu(|cpu| cpu.bind_space(pgd, user.context.space.clone()));
+        }
+        if fits {
+            for (global, value) in user.globals.iter().zip(&user.initial) {
+                global.set(&mut self.store, *value)?;
+            }
+        }
+        for (index, value) in globals {
+            user.globals[*index].set(&mut self.store, *value)?;
+        }
+        user.context.put_off.set(0);
+        let (globals, stack_pointer) = (user.globals.clone(), user.stack_pointer);
+        let data = self.store.data_mut();
+        (data.program, data.globals, data.stack_pointer) = (Some(program.clone()), globals, stack_pointer);
+        Ok(())
+    }
+
+    async fn instantiate(&mut self, program: &Arc<Program>, space: Arc<Space>) -> Result<()> {
+        let syscall = self.export("syscall")?;
+        // program.rs lets no other imports through.
+        let imports: Vec<_> = (0..program.imports).map(|_| syscall.into()).collect();
+        let backing = Backing::User(space.clone());
+        let instance = memory::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await?;
+        self.programs += 1;
+        let mut globals = Vec::new();
+        for name in &program.globals {
+            let global = instance.get_global(&mut self.store, name);
+            globals.push(global.ok_or_else(|| Error::msg("an export vanished"))?);
+        }
+        let initial = globals.iter().map(|global: &Global| global.get(&mut self.store)).collect();
+        let signal = instance.get_func(&mut self.store, "_signal");
+        let signal = signal.filter(|signal| signal.typed::<(), i32>(&self.store).is_ok());
+        let mut entry = |name| Ok::<_, Error>(trap::Entry::new(self.export(name)?, &mut self.store));
+        let context = Box::new(UserContext {
+            space,
+            program: program.clone(),
+            fault: entry("fault")?,
+            irq: entry("irq")?,
+            trap: entry("trap")?,
+            abort: entry("abort")?,
+            signal: signal.map(|signal| trap::Entry::new(signal, &mut self.store)),
+            put_off: Cell::new(0),
+        });
+        let stack_pointer = program.stack_pointer.map(|index| globals[index]);
+        self.user = Some(User { instance, context, globals: globals.into(), initial, stack_pointer });
+        Ok(())
+    }
+}
