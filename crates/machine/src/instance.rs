@@ -112,11 +112,8 @@ impl Lease {
             };
             let at = ready.iter().rposition(fits);
             // Any other will do, but one without a program is no loss to others.
-            let at =
-                at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none())).or_else(|| match ready.len() {
-                    POOL => Some(0),
-                    _ => None,
-                });
+            let at = at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none()));
+            let at = at.or((ready.len() == POOL).then_some(0));
             at.map(|at| ready.remove(at))
         });
         let mut kernel = match ready {

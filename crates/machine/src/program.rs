@@ -276,7 +276,10 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
                             imports.import(import.module, import.name, EntityType::Function(index));
                         }
                         _ => {
-                            return Err(ProgramError::Import { module: import.module.into(), name: import.name.into() });
+                            return Err(ProgramError::Import {
+                                module: import.module.into(),
+                                name: import.name.into(),
+                            });
                         }
                     }
                 }
