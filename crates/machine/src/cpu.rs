@@ -133,7 +133,7 @@ pub(crate) struct Cpu {
     pub(crate) streams: Arc<Streams>,
     pub(crate) console: ConsoleSink,
     programs: Programs,
-    /// Programs loaded, and not yet used by user_exec().
+    /// Programs loaded, until module_drop().
     pub(crate) handles: HashMap<u32, Arc<Program>>,
     next_handle: u32,
     /// Address spaces by their page directory.

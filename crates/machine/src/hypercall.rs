@@ -108,7 +108,8 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "module_drop", |handle: u32| cpu(|cpu| drop(cpu.handles.remove(&handle))))?;
     linker.func_wrap(m, "user_exec", |handle: u32, pgd: u32, sp: u32| {
         cpu(|cpu| {
-            let program = cpu.handles.remove(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?;
+            let program =
+                cpu.handles.get(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?.clone();
             let globals = program.stack_pointer.map(|index| (index, Val::I32(sp as i32))).into_iter().collect();
             cpu.starts.insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), globals });
             Ok(())
