@@ -75,9 +75,11 @@ int main(int argc, char **argv)
 		sink = *(volatile char *)(page + 5);
 	} else if (!strcmp(how, "call"))
 		((void (*)(void))address)();
-	else if (!strcmp(how, "mistyped"))
-		sink = ((int (*)(int, int, int))(uintptr_t)takes_double)(1, 2, 3);
-	else if (!strcmp(how, "recursion"))
+	else if (!strcmp(how, "mistyped")) {
+		/* volatile: a compiler that sees the mistake makes it a trap at once */
+		int (*volatile f)(int, int, int) = (int (*)(int, int, int))(uintptr_t)takes_double;
+		sink = f(1, 2, 3);
+	} else if (!strcmp(how, "recursion"))
 		sink = endless(0);
 	else if (!strcmp(how, "recursion-without-memory"))
 		sink = endless_without_memory(0);

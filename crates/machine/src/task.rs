@@ -251,13 +251,12 @@ fn ending(error: &Error) -> End {
         let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
         return End::Kernel(format!("{what}\n{}", names(backtrace)));
     }
-    match trap {
-        // An access that reaches past the end of memory, in a routine of the engine.
-        Some(Trap::StackOverflow | Trap::MemoryOutOfBounds) => End::Program { signal: libc::SIGSEGV },
-        Some(_) => End::Program { signal: libc::SIGILL },
+    let signal = match trap {
+        Some(trap) => siginfo(*trap).map_or(libc::SIGSEGV, |(signal, _)| signal),
         // An uncaught exception, or an instance that could not be made.
-        None => End::Program { signal: libc::SIGABRT },
-    }
+        None => libc::SIGABRT,
+    };
+    End::Program { signal }
 }
 
 /// The signal and its code (`si_code`) for an instruction that trapped: what Linux gives on hardware. None if the program's

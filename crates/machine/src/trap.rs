@@ -204,6 +204,16 @@ impl UserContext {
         }
     }
 
+    /// The trap of the interrupted instruction. False if it has none that the kernel should hear of.
+    unsafe fn trap(&self, frame: &libc::ucontext_t) -> bool {
+        let trap = self.function(frame).and_then(|_| self.program.trap(pc(frame)));
+        let Some((signal, code)) = trap.and_then(task::siginfo) else { return false };
+        let arguments = [signal as u32, code as u32, self.program.offset(pc(frame))];
+        // SAFETY: as for inject(), by the caller.
+        unsafe { self.resume(self.inject(self.trap, arguments, frame), frame) };
+        true
+    }
+
     /// An access to `at` in the task's reservation. False if it is none that the kernel should hear of.
     unsafe fn access(&self, at: usize, frame: &libc::ucontext_t) -> bool {
         // Bit 1 of the page fault's error code: a write.
@@ -227,31 +237,20 @@ impl UserContext {
     }
 }
 
-unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// A signal of an instruction: of user code that missed a page, or that traps as WebAssembly lets it (by an instruction that the
+/// processor refuses, or by an access to address 0). Others are the engine's.
+unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let user = CURRENT.get();
     // SAFETY: the host's arguments of a handler with SA_SIGINFO; `user` is valid by set_current().
     unsafe {
         if !user.is_null() {
-            let at = ((*info).si_addr() as usize).wrapping_sub((*user).space.base() as usize);
-            if at < 2 * crate::engine::SPACE && (*user).access(at, &*context.cast()) {
-                return;
-            }
-        }
-        chain(signal, info, context);
-    }
-}
-
-/// An instruction that traps by itself: the engine makes such of what WebAssembly lets trap.
-unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let user = CURRENT.get();
-    // SAFETY: as in on_fault().
-    unsafe {
-        if !user.is_null() {
             let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
-            let trap = user.function(frame).and_then(|_| user.program.trap(pc(frame)));
-            if let Some((signal, code)) = trap.and_then(task::siginfo) {
-                let arguments = [signal as u32, code as u32, user.program.offset(pc(frame))];
-                user.resume(user.inject(user.trap, arguments, frame), frame);
+            let at = ((*info).si_addr() as usize).wrapping_sub(user.space.base() as usize);
+            if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
+                if user.access(at, frame) {
+                    return;
+                }
+            } else if user.trap(frame) {
                 return;
             }
         }
@@ -329,8 +328,7 @@ pub(crate) fn install() {
             libc::sigemptyset(&mut action.sa_mask);
             action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
             for (index, signal) in TRAPS.into_iter().enumerate() {
-                let handler = if signal == libc::SIGSEGV { on_fault } else { on_trap };
-                action.sa_sigaction = handler as *const () as usize;
+                action.sa_sigaction = on_trap as *const () as usize;
                 libc::sigaction(signal, ptr::null(), &raw mut ENGINE_HANDLERS[index]);
                 libc::sigaction(signal, &action, ptr::null_mut());
             }
