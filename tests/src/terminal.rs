@@ -177,7 +177,7 @@ impl Drop for Terminal {
 }
 
 /// The end of the shell's prompt.
-pub const PROMPT: &str = "# ";
+const PROMPT: &str = "# ";
 
 fn window(rows: u16, columns: u16) -> Winsize {
     Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }

@@ -12,6 +12,7 @@ mod terminal;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use options::{Options, Verb};
+use std::io::Write;
 
 /// Our own failure, as docker has it.
 pub(crate) const STATUS_ERROR: u8 = 125;
@@ -94,5 +95,6 @@ pub(crate) fn explain(error: &wasmlinux::Error) {
 pub(crate) fn complain(text: &str) {
     // A terminal in raw mode does not return the carriage.
     let end = if terminal::is_raw() { "\r\n" } else { "\n" };
-    eprint!("wasmlinux: {text}{end}");
+    // A standard error that has gone, with its terminal perhaps, is no reason to fail.
+    let _ = std::io::stderr().write_all(format!("wasmlinux: {text}{end}").as_bytes());
 }

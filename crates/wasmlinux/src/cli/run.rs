@@ -27,15 +27,18 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
-    let raw = match lend_terminal(options) {
-        Ok(raw) => raw,
+    let has_terminal = match terminal::wanted(options.tty, options.interactive) {
+        Ok(wanted) => wanted,
         Err(text) => {
             complain(&text);
             return STATUS_ERROR;
         }
     };
+    if has_terminal && (options.tty || options.command.is_empty()) {
+        complain("Ctrl-] q leaves");
+    }
     let mut builder = Machine::builder().memory(options.memory).hostname(&options.hostname);
-    if options.init || raw.is_some() && options.command.is_empty() {
+    if options.init || has_terminal && options.command.is_empty() {
         builder = builder.init("/sbin/init");
     }
     for (host, guest) in &options.add {
@@ -49,35 +52,20 @@ pub(crate) fn run(options: &Run) -> u8 {
     }
     let machine = match builder.boot() {
         Ok(machine) => machine,
+        Err(Error::Boot { outcome: Outcome::Panic, messages }) => return panicked(&messages),
         Err(error) => {
-            drop(raw);
-            if let Error::Boot { outcome: Outcome::Panic, messages } = &error {
-                return panicked(messages);
-            }
             explain(&error);
             return STATUS_ERROR;
         }
     };
-    let status = command(options, &machine, environment, raw.is_some());
-    drop(raw);
-    let status = status.unwrap_or_else(|error| failed(options, &machine, &error));
+    let status =
+        command(options, &machine, environment, has_terminal).unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
         report_oops(&machine.kernel_messages());
     }
     // What the machine still has to give back, the host takes faster when this process ends.
     std::mem::forget(machine);
     status
-}
-
-/// Lends our terminal to the command, if it is to have one. From here on, until what is returned is dropped, it is in raw mode.
-fn lend_terminal(options: &Run) -> Result<Option<Raw>, String> {
-    if !terminal::wanted(options.tty, options.interactive)? {
-        return Ok(None);
-    }
-    if options.tty || options.command.is_empty() {
-        complain("Ctrl-] q leaves");
-    }
-    Raw::enter().map(Some).map_err(|error| format!("cannot set the terminal's mode: {error}"))
 }
 
 fn command(
@@ -105,9 +93,8 @@ fn command(
     }
     let mut child = command.envs(environment).spawn()?;
     signals::forward(child.process())?;
-    if has_terminal {
-        terminal::follow(child.process())?;
-    }
+    // From here on no signal ends this process by itself, which would leave the terminal in raw mode.
+    let raw = if has_terminal { Some(Raw::enter(child.process())?) } else { None };
     match child.stdin.take() {
         Some(stdin) if has_terminal => terminal::keys(stdin, child.process())?,
         Some(stdin) => pump::stdin(stdin)?,
@@ -133,6 +120,7 @@ fn command(
     for output in outputs {
         let _ = output.join();
     }
+    drop(raw);
     Ok(status?.shell_code())
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn is_raw() -> bool {
 /// Puts the terminal back as it was, if it is lent.
 pub(crate) fn restore() {
     if let Some(termios) = before().take() {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &termios);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &termios);
     }
 }
 
@@ -55,11 +55,13 @@ pub(crate) fn restore() {
 pub(crate) struct Raw(());
 
 impl Raw {
-    /// Lends it. What was typed before is kept.
-    pub(crate) fn enter() -> io::Result<Raw> {
+    /// Lends it to a command. What was typed before is kept.
+    pub(crate) fn enter(process: Process) -> io::Result<Raw> {
+        follow(process)?;
         let termios = tcgetattr(io::stdin())?;
+        let mut before = before();
         set_raw(&termios)?;
-        *before() = Some(termios);
+        *before = Some(termios);
         Ok(Raw(()))
     }
 }
@@ -73,7 +75,7 @@ impl Drop for Raw {
 fn set_raw(termios: &Termios) -> io::Result<()> {
     let mut raw = termios.clone();
     raw.make_raw();
-    Ok(tcsetattr(io::stdin(), OptionalActions::Drain, &raw)?)
+    Ok(tcsetattr(io::stdin(), OptionalActions::Now, &raw)?)
 }
 
 /// Its size; 0 where it does not know.
@@ -84,15 +86,17 @@ pub(crate) fn size() -> TerminalSize {
 }
 
 /// Starts the thread that tells the command's terminal each change of size, and suspends this process when it is asked to.
-pub(crate) fn follow(process: Process) -> io::Result<()> {
+fn follow(process: Process) -> io::Result<()> {
     let mut signals = Signals::new([SIGWINCH, SIGTSTP, SIGCONT])?;
     pump::spawn("terminal", move || {
+        // It may have changed since the command was given it.
+        let _ = process.resize(size());
         for signal in signals.forever() {
             match signal {
                 SIGTSTP => {
                     let lent = before().clone();
                     if let Some(termios) = &lent {
-                        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, termios);
+                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, termios);
                     }
                     // Returns when the process is continued.
                     let _ = low_level::emulate_default_handler(SIGTSTP);
