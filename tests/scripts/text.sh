@@ -39,4 +39,4 @@ g/ir/s//IR/
 ,n
 Q
 END
-vi --help 2>&1 | head -n 0; which sh
+vi --help 2>&1 | head -n 0

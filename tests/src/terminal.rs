@@ -76,12 +76,14 @@ impl Terminal {
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + LIMIT;
+        let mut seen = 0;
         loop {
-            if let Some(at) = find(&self.screen, text.as_bytes()) {
+            if let Some(at) = find(&self.screen[seen..], text.as_bytes()).map(|at| seen + at) {
                 let before = self.screen[..at].to_vec();
                 self.screen.drain(..at + text.len());
                 return String::from_utf8_lossy(&before).into_owned();
             }
+            seen = self.screen.len().saturating_sub(text.len());
             assert!(self.more(deadline), "{text:?} is not shown; what is: {:?}", self.shown());
         }
     }
@@ -92,7 +94,9 @@ impl Terminal {
         self.line(text);
         // The line is echoed first.
         self.expect("\r\n");
-        self.expect(PROMPT).replace("\r\n", "\n")
+        let shown = self.expect(PROMPT).replace("\r\n", "\n");
+        // What the prompt begins with is no output.
+        shown[..shown.rfind('\n').map_or(0, |at| at + 1)].to_owned()
     }
 
     /// Waits for the shell's prompt.

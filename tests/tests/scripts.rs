@@ -2,8 +2,6 @@
 use std::path::{Path, PathBuf};
 use wasmlinux_tests::{Run, Scratch, wasmlinux_with, workspace};
 
-const SHELL: &str = "/bin/sh";
-
 fn folder() -> PathBuf {
     workspace().join("tests/scripts")
 }
@@ -23,16 +21,14 @@ fn same(name: &str) {
     let scratch = Scratch::new();
     let (tools, work) = (tools(&scratch), scratch.path().join("work"));
     std::fs::create_dir(&work).unwrap();
-    let script = std::fs::read_to_string(folder().join(name)).unwrap();
-    let file = scratch.file(name, &script);
+    std::fs::copy(folder().join(name), work.join(name)).unwrap();
     // By the same path in both, since messages name it.
-    let native = Run::new("busybox".as_ref()).args(["env", "-i"]);
-    let native = native.arg(format!("PATH={}", tools.display())).args(["HOME=/root", "sh"]).arg(&file).dir(&work);
-    let native = native.output();
-    let mut add = file.as_os_str().to_os_string();
-    add.push(":");
-    add.push(&file);
-    let guest = wasmlinux_with(["run", "-w", "/tmp/work", "--add"]).arg(add).args(["--", SHELL]).arg(&file);
+    let script = format!("./{name}");
+    let native = Run::new("busybox".as_ref()).args(["env", "-i"]).arg(format!("PATH={}", tools.display()));
+    let native = native.args(["HOME=/root", "sh", &script]).dir(&work).output();
+    let mut add = work.join(name).into_os_string();
+    add.push(format!(":/tmp/work/{name}"));
+    let guest = wasmlinux_with(["run", "-w", "/tmp/work", "--add"]).arg(add).args(["--", "sh", &script]);
     guest.output().expect_same(&native, name);
 }
 

@@ -210,5 +210,5 @@ fn a_terminal_by_itself() {
     // Without a command it is a login shell.
     let mut terminal = Terminal::run::<&str>([]);
     terminal.prompt();
-    assert_eq!(terminal.command("echo $0 $TERM; pwd"), "-sh xterm\n/root\n");
+    assert_eq!(terminal.command("echo $0 $TERM; pwd"), "sh xterm\n/root\n");
 }

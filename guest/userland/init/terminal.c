@@ -29,6 +29,7 @@ int terminal_open(unsigned stream, unsigned rows, unsigned columns)
 			return -1;
 	} else {
 		(void)!chown(path, 0, 5);
+		(void)!chmod(path, 0620);
 	}
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
