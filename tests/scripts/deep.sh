@@ -23,7 +23,6 @@ env -i PATH="$PATH" sh -c 'export A=1; sh -c "echo \$A"'
 time -p true 2>/dev/null; echo $?
 timeout 1 sleep 5; echo "timeout $?"
 setsid sh -c 'echo session'
-nohup echo nohup 2>/dev/null
 seq 100 | shuf | sort -n | head -n 1
 echo 'echo stdin script $1' | sh -s argument
 sh -c 'echo $0 $*' name a b
