@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -96,6 +97,7 @@ int main(int argc, char **argv)
 		if (system)
 			hand_over(system);
 	} else {
+		prctl(PR_SET_NAME, name);
 		fill_standard_streams();
 		log_open();
 	}
