@@ -1,5 +1,7 @@
 //! `wasmlinux run -it`: a person in a shell.
+use std::io::{Read, Write};
 use std::time::Duration;
+use wasmlinux::{Error, Machine, TerminalSize};
 use wasmlinux_tests::{Terminal, guest, wasmlinux_with};
 
 /// A shell at its first prompt.
@@ -211,4 +213,173 @@ fn a_terminal_by_itself() {
     let mut terminal = Terminal::run::<&str>([]);
     terminal.prompt();
     assert_eq!(terminal.command("echo $0 $TERM; pwd"), "sh xterm\n/root\n");
+}
+
+#[test]
+fn vi_edits_a_file() {
+    let mut terminal = shell();
+    terminal.line("vi notes.txt");
+    // Its status line.
+    terminal.expect("notes.txt");
+    settle();
+    terminal.type_in("ifirst lin\u{fc}\rsecond\x1b");
+    settle();
+    // After Escape vi waits for the rest of what a function key might be.
+    for keys in ["yypccthird\x1b", ":1\rdd:wq\r"] {
+        terminal.type_in(keys);
+        settle();
+    }
+    terminal.prompt();
+    assert_eq!(terminal.command("cat notes.txt"), "second\nthird\n");
+    terminal.line("vi notes.txt");
+    terminal.expect("third");
+    settle();
+    for keys in [":%s/second/2nd/\rGohalf\x1b", ":wq\r"] {
+        terminal.type_in(keys);
+        settle();
+    }
+    terminal.prompt();
+    assert_eq!(terminal.command("cat notes.txt"), "2nd\nthird\nhalf\n");
+}
+
+#[test]
+fn programs_that_fill_the_screen() {
+    let mut terminal = shell();
+    terminal.line("top -d 1");
+    terminal.expect("Mem:");
+    terminal.expect("Load average:");
+    // It draws again by itself.
+    terminal.expect("Load average:");
+    terminal.type_in("q");
+    terminal.prompt();
+    terminal.line("seq 1000 | less");
+    terminal.expect("23\r\n");
+    settle();
+    terminal.type_in("G");
+    terminal.expect("1000");
+    terminal.type_in("q");
+    terminal.prompt();
+    terminal.line("watch -n 1 date");
+    terminal.expect("Every 1");
+    // While its command runs it ignores the key.
+    settle();
+    terminal.type_in("\x03");
+    terminal.prompt();
+    terminal.line("ed notes");
+    terminal.type_in("a\rone\rtwo\r.\r1p\r");
+    terminal.expect("\r\none\r\n");
+    terminal.type_in("wq\r");
+    terminal.prompt();
+    assert_eq!(terminal.command("wc -l < notes"), "2\n");
+}
+
+#[test]
+fn a_terminal_in_the_terminal() {
+    let mut terminal = shell();
+    assert_eq!(terminal.command("script -qc 'tty; stty size' log"), "/dev/pts/0\n24 80\n");
+    assert_eq!(terminal.command("grep -c pts log"), "1\n");
+    terminal.line("script -q log");
+    terminal.prompt();
+    terminal.line("sleep 100");
+    settle();
+    terminal.type_in("\x03");
+    terminal.prompt();
+    assert_eq!(terminal.command("echo $?; tty"), "130\n/dev/pts/0\n");
+    terminal.line("exit");
+    terminal.prompt();
+    assert_eq!(terminal.command("tty"), "/dev/ttyW0\n");
+}
+
+#[test]
+fn logging_in() {
+    let mut terminal = Terminal::run(["-it", "getty", "-L", "0", "ttyW0", "xterm"]);
+    terminal.expect("login: ");
+    // root has no password, until it is given one.
+    terminal.line("root");
+    terminal.prompt();
+    assert_eq!(terminal.command("id -un; pwd; tty; echo $TERM"), "root\n/root\n/dev/ttyW0\nxterm\n");
+    terminal.command("echo root:secret | chpasswd");
+    terminal.line("exec login root");
+    terminal.expect("Password: ");
+    terminal.line("wrong");
+    terminal.expect("Login incorrect");
+    terminal.expect("login: ");
+    terminal.line("root");
+    terminal.expect("Password: ");
+    terminal.line("secret");
+    terminal.prompt();
+    terminal.line("exit 3");
+    assert_eq!(terminal.end().0, 3);
+}
+
+#[test]
+fn busyboxs_init_and_its_services() {
+    let mut terminal = Terminal::run::<&str>([]);
+    terminal.prompt();
+    settle();
+    assert_eq!(terminal.command("cat /proc/1/comm"), "init\n");
+    assert_eq!(terminal.command("readlink /proc/1/exe"), "/bin/busybox\n");
+    // Lines that the terminal does not have to break.
+    for service in ["syslogd", "klogd", "crond"] {
+        assert_ne!(terminal.command(&format!("pidof {service}")), "", "{service}");
+    }
+    assert!(terminal.command("logger a message; sleep 0.3; logread | tail -n 1").ends_with("root: a message\n"));
+    // An orphan is init's child, and is reaped.
+    terminal.command("(sleep 0.3 & echo $! > /tmp/p); sleep 0.1");
+    assert_eq!(terminal.command("awk '{ print $4 }' /proc/$(cat /tmp/p)/stat"), "1\n");
+    assert_eq!(terminal.command("sleep 0.4; ls -d /proc/$(cat /tmp/p) 2>&-"), "");
+    terminal.line("poweroff");
+    assert_eq!(terminal.end().0, 0);
+    // So it is for any command, if it is asked for.
+    wasmlinux_with(["run", "--init", "readlink", "/proc/1/exe"]).output().expect("/bin/busybox\n");
+}
+
+#[test]
+fn a_long_text_is_pasted() {
+    let mut terminal = shell();
+    let text: String = (0..20_000).map(|n| format!("line {n} of a long text\r")).collect();
+    terminal.line("stty -echo; cat > text; stty echo; wc -l < text; tail -n 1 text");
+    settle();
+    terminal.type_in(&text);
+    terminal.type_in("\x04");
+    terminal.expect("20000\r\nline 19999 of a long text\r\n");
+}
+
+const SIZE: TerminalSize = TerminalSize { rows: 10, columns: 40 };
+
+#[test]
+fn terminals_by_the_library() {
+    let machine = Machine::builder().boot().unwrap();
+    let mut cat = machine.command("cat").terminal(SIZE).spawn().unwrap();
+    let (mut keys, mut screen) = (cat.stdin.take().unwrap(), cat.stdout.take().unwrap());
+    keys.write_all(b"typed\r\x04").unwrap();
+    let mut shown = String::new();
+    screen.read_to_string(&mut shown).unwrap();
+    assert_eq!(shown, "typed\r\ntyped\r\n");
+    assert!(cat.wait().unwrap().success());
+
+    // A new size, and the end of the terminal.
+    let script = "trap 'stty size' WINCH; echo ready; while :; do sleep 1; done";
+    let mut shell = machine.command("sh").args(["-c", script]).terminal(SIZE).spawn().unwrap();
+    let mut screen = shell.stdout.take().unwrap();
+    let mut read = |length: usize| {
+        let mut bytes = vec![0; length];
+        screen.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert_eq!(read(7), "ready\r\n");
+    shell.process().resize(TerminalSize { rows: 50, columns: 132 }).unwrap();
+    assert_eq!(read(8), "50 132\r\n");
+    drop(shell.stdin.take());
+    assert_eq!(shell.wait().unwrap().signal(), Some(1), "SIGHUP");
+
+    // As many as there are lines.
+    let spawn = || machine.command("sleep").arg("100").terminal(SIZE).spawn();
+    let mut all: Vec<_> = (0..16).map(|_| spawn().unwrap()).collect();
+    assert!(matches!(spawn(), Err(Error::Terminals)));
+    for sleep in &mut all {
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+    }
+    assert!(spawn().is_ok());
 }

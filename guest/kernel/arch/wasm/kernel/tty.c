@@ -2,8 +2,8 @@
 /*
  * ttyW0, ttyW1, ...: terminals of the host, each behind a stream of the machine
  * (MACHINE_TERMINAL_STREAM and those that follow). The host buffers what is
- * written; a line has no buffer of its own, so nothing is lost when it is hung
- * up. The end of the stream is the loss of the carrier.
+ * written; a line collects only the small pieces of one write, so nothing is lost
+ * when it is hung up. The end of the stream is the loss of the carrier.
  */
 #include <linux/init.h>
 #include <linux/interrupt.h>
@@ -16,6 +16,8 @@
 
 /* Bytes that are taken from the host at once */
 #define CHUNK		256
+/* Bytes of processed output that are handed to the host at once */
+#define OUTPUT		2048
 
 struct line {
 	struct tty_port port;
@@ -23,6 +25,12 @@ struct line {
 	spinlock_t lock;		/* the reading side, and throttled */
 	bool throttled;
 	struct delayed_work retry;	/* there was no memory for what came */
+
+	spinlock_t out_lock;
+	unsigned int room;		/* the host takes at least so much */
+	unsigned int used;		/* of out, never more than room */
+	bool closed;			/* the host reads no more */
+	u8 out[OUTPUT];
 };
 
 static struct line lines[MACHINE_TERMINAL_LINES];
@@ -59,14 +67,6 @@ static void retry(struct work_struct *work)
 	receive(container_of(to_delayed_work(work), struct line, retry));
 }
 
-/* Bytes that the host takes now. What it takes no more of is refused, not waited for. */
-static unsigned int room(struct line *line)
-{
-	int state = host_stream_poll(line->stream);
-
-	return state < 0 ? 0 : state >> MACHINE_STREAM_ROOM_SHIFT;
-}
-
 static irqreturn_t line_interrupt(int irq, void *dev)
 {
 	struct line *line;
@@ -93,6 +93,9 @@ static int line_activate(struct tty_port *port, struct tty_struct *tty)
 	if (host_stream_poll(line->stream) < 0)
 		return -ENXIO;
 	line->throttled = false;
+	line->room = 0;
+	line->used = 0;
+	line->closed = false;
 	return 0;
 }
 
@@ -121,18 +124,83 @@ static void line_hangup(struct tty_struct *tty)
 	tty_port_hangup(&lines[tty->index].port);
 }
 
+/* Hands over what was collected: there is room for it. */
+static void flush(struct line *line)
+{
+	if (line->used)
+		host_stream_write(line->stream, line->out, line->used);
+	line->room -= line->used;
+	line->used = 0;
+}
+
+/*
+ * Makes sure of room for so many bytes besides what is collected, if the host has
+ * it; it sends an interrupt when it has more than it said. Returns what there is.
+ */
+static unsigned int make_room(struct line *line, unsigned int wanted)
+{
+	if (line->room - line->used < wanted) {
+		int state;
+
+		flush(line);
+		state = host_stream_poll(line->stream);
+		line->room = state < 0 ? 0 : state >> MACHINE_STREAM_ROOM_SHIFT;
+		line->closed = state < 0 || (state & MACHINE_STREAM_WRITE_END);
+	}
+	return line->room - line->used;
+}
+
+/* The line discipline writes each end of a line by itself, and calls flush_chars at the end. */
+static bool is_collected(struct tty_struct *tty)
+{
+	return O_OPOST(tty) && tty->ldisc->ops->num == N_TTY;
+}
+
 static ssize_t line_write(struct tty_struct *tty, const u8 *buf, size_t count)
 {
-	int n = host_stream_write(lines[tty->index].stream, buf, count);
+	struct line *line = &lines[tty->index];
+	ssize_t n;
 
-	if (n == MACHINE_STREAM_AGAIN)
-		return 0;
-	return n < 0 ? -EIO : n;
+	spin_lock(&line->out_lock);
+	if (is_collected(tty) && count <= OUTPUT) {
+		n = min_t(size_t, count, make_room(line, count));
+		if (OUTPUT - line->used < n)
+			flush(line);
+		memcpy(line->out + line->used, buf, n);
+		line->used += n;
+		if (line->closed)
+			n = -EIO;
+	} else {
+		flush(line);
+		line->room = 0;
+		n = host_stream_write(line->stream, buf, count);
+		if (n == MACHINE_STREAM_AGAIN)
+			n = 0;
+		else if (n < 0)
+			n = -EIO;
+	}
+	spin_unlock(&line->out_lock);
+	return n;
+}
+
+static void line_flush_chars(struct tty_struct *tty)
+{
+	struct line *line = &lines[tty->index];
+
+	spin_lock(&line->out_lock);
+	flush(line);
+	spin_unlock(&line->out_lock);
 }
 
 static unsigned int line_write_room(struct tty_struct *tty)
 {
-	return room(&lines[tty->index]);
+	struct line *line = &lines[tty->index];
+	unsigned int room;
+
+	spin_lock(&line->out_lock);
+	room = make_room(line, OUTPUT);
+	spin_unlock(&line->out_lock);
+	return room;
 }
 
 static void line_throttle(struct tty_struct *tty)
@@ -161,6 +229,7 @@ static const struct tty_operations line_ops = {
 	.close		= line_close,
 	.hangup		= line_hangup,
 	.write		= line_write,
+	.flush_chars	= line_flush_chars,
 	.write_room	= line_write_room,
 	.throttle	= line_throttle,
 	.unthrottle	= line_unthrottle,
@@ -190,6 +259,7 @@ static int __init line_init(void)
 		line->port.ops = &line_port_ops;
 		line->stream = MACHINE_TERMINAL_STREAM + i;
 		spin_lock_init(&line->lock);
+		spin_lock_init(&line->out_lock);
 		INIT_DELAYED_WORK(&line->retry, retry);
 		tty_port_link_device(&line->port, driver, i);
 	}
