@@ -6,9 +6,11 @@
 mod build;
 pub mod module;
 mod run;
+mod terminal;
 
 pub use build::{Built, sources};
 pub use run::{LIMIT, Output, Run};
+pub use terminal::Terminal;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod check;
 mod clean;
+mod picture;
 mod run;
 mod steps;
 mod support;
@@ -35,6 +36,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Check formatting, lints, documentation and licences
     Check(check::Arguments),
+    /// Draw the picture of a session that README.md shows
+    Picture(picture::Arguments),
     /// Remove what was built
     Clean(clean::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::verb(&arguments),
         Verb::Bench(arguments) => bench::verb(&arguments),
         Verb::Check(arguments) => check::verb(&arguments),
+        Verb::Picture(arguments) => picture::verb(&arguments),
         Verb::Clean(arguments) => clean::verb(&arguments),
     };
     result.unwrap_or_else(|error| {

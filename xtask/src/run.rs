@@ -4,9 +4,10 @@ use crate::build::{Consent, bring};
 use crate::steps::Step;
 use crate::support::task::exit_code;
 use anyhow::{Context, Result};
+use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
-/// What runs if nothing is named: a program of ours that shows its arguments, its environment and the kernel that it runs on.
+/// What runs if nothing is named and there is no terminal for a shell: a program of ours that shows its arguments, its environment and the kernel that it runs on.
 const DEMONSTRATION: [&str; 6] = ["-e", "GREETING=hello from outside", "--", "demo", "one", "two words"];
 
 /// Options of the verb.
@@ -14,7 +15,7 @@ const DEMONSTRATION: [&str; 6] = ["-e", "GREETING=hello from outside", "--", "de
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
-    /// What follows `wasmlinux run`: options, a command, its arguments; without any, a demonstration
+    /// What follows `wasmlinux run`: options, a command, its arguments; without any, a shell in this terminal, or a demonstration where there is none
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
@@ -33,7 +34,8 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let program = build.project.release("wasmlinux");
     let mut command = Command::new(&program);
     command.arg("run");
-    if arguments.command.is_empty() {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if arguments.command.is_empty() && !terminal {
         command.args(DEMONSTRATION);
     } else {
         command.args(&arguments.command);

@@ -24,11 +24,15 @@ constants! { TO_INIT:
     KILL: u32 = 3;
     /// Switch the machine off: no payload.
     SHUTDOWN: u32 = 4;
+    /// A terminal has another size: words stream, rows, columns.
+    RESIZE: u32 = 5;
 }
 
 constants! { RUN_FLAGS:
     /// RUN: switch the machine off when this command has ended.
     RUN_POWEROFF: u32 = 1;
+    /// RUN: the command has a controlling terminal, whose stream is the word stdin; it is standard output and error too. The words stdout and stderr are its rows and columns.
+    RUN_TERMINAL: u32 = 2;
     /// RUN, in place of a stream number: open a path of the guest, for reading as stdin, else for writing (created if absent, not truncated). For example /dev/null, or /proc/PID/fd/N of a host task.
     RUN_PATH: u32 = 0xffff_ffff;
 }
@@ -69,6 +73,7 @@ constants! { TASK_LIMITS:
 
 /// The header `control.h` of `/init`.
 pub fn control_header() -> String {
-    let tables = [STREAMS, TO_INIT, RUN_FLAGS, FROM_INIT, FAILED_STEPS, TASK_MESSAGES, TASK_LIMITS];
+    let tables =
+        [STREAMS, crate::machine::TERMINALS, TO_INIT, RUN_FLAGS, FROM_INIT, FAILED_STEPS, TASK_MESSAGES, TASK_LIMITS];
     header("WASMLINUX_CONTROL_H", "CONTROL_", &tables, "")
 }

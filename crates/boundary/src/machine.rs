@@ -84,6 +84,15 @@ constants! { POLL:
     STREAM_READ_END: u32 = 4;
     /// stream_poll(): the host has closed its reading end.
     STREAM_WRITE_END: u32 = 8;
+    /// stream_poll(): the result shifted right by so many bits is how many bytes can be written now.
+    STREAM_ROOM_SHIFT: u32 = 8;
+}
+
+constants! { TERMINALS:
+    /// The stream of the first terminal line; those of the others follow.
+    TERMINAL_STREAM: u32 = 0xfff00;
+    /// Terminal lines: /dev/ttyW0 and so on.
+    TERMINAL_LINES: u32 = 16;
 }
 
 /// The symbol, exported by the kernel, of its `struct boot_info`.
@@ -138,7 +147,7 @@ boot_info! {
 /// The header `asm/boundary.h` of the kernel.
 pub fn machine_header() -> String {
     let version = format!("\n#define MACHINE_VERSION {MACHINE_VERSION}\n");
-    let tables = [LIMITS, IRQS, POWER, ENTRIES, PTE, RESUMES, RESULTS, POLL];
+    let tables = [LIMITS, IRQS, POWER, ENTRIES, PTE, RESUMES, RESULTS, POLL, TERMINALS];
     let rest = version + "\n#ifndef __ASSEMBLY__\n#include <linux/types.h>\n#endif\n" + BOOT_INFO_C;
     header("_ASM_WASM_BOUNDARY_H", "MACHINE_", &tables, &rest)
 }

@@ -7,7 +7,7 @@ pub(crate) type Constant = (&'static str, i64, &'static str);
 macro_rules! constants {
     ($table:ident: $($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $value:expr;)*) => {
         $($(#[doc = $doc])+ pub const $name: $ty = $value;)*
-        const $table: &[$crate::table::Constant] = &[$((stringify!($name), $value as i64, concat!($($doc),+))),*];
+        pub(crate) const $table: &[$crate::table::Constant] = &[$((stringify!($name), $value as i64, concat!($($doc),+))),*];
     };
 }
 pub(crate) use constants;

@@ -9,6 +9,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Bytes that a pipe holds: enough for the two sides to work at the same time, little enough to stay in the cache.
 pub(crate) const CAPACITY: usize = 256 << 10;
 
+/// Bytes of room that a guest may find too few: it is told when there is more.
+const SCARCE: usize = 64;
+
 /// What became of an attempt to move bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
@@ -76,8 +79,9 @@ impl State {
         !self.ring.is_empty() || self.writer_closed
     }
 
-    fn writable(&self) -> bool {
-        self.ring.len() < CAPACITY || self.reader_closed || self.writer_closed
+    /// Bytes that can be written. A closed pipe takes all, to refuse it.
+    fn room(&self) -> usize {
+        if self.reader_closed || self.writer_closed { CAPACITY } else { CAPACITY - self.ring.len() }
     }
 }
 
@@ -182,12 +186,12 @@ impl Pipe {
         (readable, state.writer_closed)
     }
 
-    /// For the guest, which writes: (writable, nobody reads).
-    pub(crate) fn guest_writable(&self) -> (bool, bool) {
+    /// For the guest, which writes: (bytes that can be written, nobody reads).
+    pub(crate) fn guest_writable(&self) -> (usize, bool) {
         let mut state = self.lock();
-        let writable = state.writable();
-        state.guest_waits |= !writable;
-        (writable, state.reader_closed)
+        let room = state.room();
+        state.guest_waits |= room < SCARCE;
+        (room, state.reader_closed)
     }
 
     /// No more bytes will be written; what is buffered can still be read.

@@ -6,17 +6,19 @@
 //! ```
 //! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are dropped.
 use crate::Interrupt;
-use crate::pipe::{Moved, Pipe};
+use crate::pipe::{CAPACITY, Moved, Pipe};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmlinux_boundary::{
     IRQ_STREAM, STREAM_AGAIN, STREAM_CLOSED, STREAM_FIRST, STREAM_NONE, STREAM_READ_END, STREAM_READABLE,
-    STREAM_WRITABLE, STREAM_WRITE_END,
+    STREAM_ROOM_SHIFT, STREAM_WRITABLE, STREAM_WRITE_END, TERMINAL_LINES, TERMINAL_STREAM,
 };
 
-/// Stream numbers are minor numbers of a Linux device: 20 bits.
-const STREAM_END: u32 = 1 << 20;
+/// Stream numbers are minor numbers of a Linux device: 20 bits. The last are the terminals'.
+const STREAM_END: u32 = TERMINAL_STREAM;
+const _: () =
+    assert!(TERMINAL_STREAM + TERMINAL_LINES <= 1 << 20 && CAPACITY << STREAM_ROOM_SHIFT <= i32::MAX as usize);
 
 #[derive(Default)]
 struct Stream {
@@ -88,6 +90,23 @@ impl Streams {
         if let Some(before) = before {
             before.close_guest();
         }
+        self.ends(stream, off)
+    }
+
+    /// Makes the stream of a terminal line that is free: its number and the host's ends. None if all are in use.
+    pub fn open_terminal(self: &Arc<Self>) -> Option<(u32, StreamWriter, StreamReader)> {
+        let stream = Arc::new(Stream::default());
+        let mut table = self.lock();
+        let mut lines = TERMINAL_STREAM..TERMINAL_STREAM + TERMINAL_LINES;
+        let id = lines.find(|id| !table.streams.contains_key(id))?;
+        table.streams.insert(id, stream.clone());
+        let off = table.off;
+        drop(table);
+        let (writer, reader) = self.ends(stream, off);
+        Some((id, writer, reader))
+    }
+
+    fn ends(self: &Arc<Self>, stream: Arc<Stream>, off: bool) -> (StreamWriter, StreamReader) {
         if off {
             stream.close_guest();
         }
@@ -141,13 +160,14 @@ impl Streams {
             return STREAM_NONE;
         };
         let (readable, read_end) = stream.to_guest.guest_readable();
-        let (writable, write_end) = stream.to_host.guest_writable();
+        let (room, write_end) = stream.to_host.guest_writable();
         let flag = |on, bit| if on { bit } else { 0 };
         let set = flag(readable, STREAM_READABLE)
             | flag(read_end, STREAM_READ_END)
-            | flag(writable, STREAM_WRITABLE)
+            | flag(room > 0, STREAM_WRITABLE)
             | flag(write_end, STREAM_WRITE_END);
-        set as i32
+        // The room is at most CAPACITY.
+        (set | (room as u32) << STREAM_ROOM_SHIFT) as i32
     }
 
     /// The guest will neither read nor write this stream any more: the host reads the rest and then the

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use wasmlinux_boundary::*;
 use wasmlinux_devices::{Interrupt, Streams};
 
+/// What a poll says of the room in a stream that nothing was written to, or that takes no more: 256 KiB.
+const ROOM: i32 = (256 << 10) << STREAM_ROOM_SHIFT;
+
 /// A processor that can halt until an interrupt comes.
 #[derive(Default)]
 struct Cpu {
@@ -65,7 +68,7 @@ fn small_messages_and_the_end() {
     let (mut writer, mut reader) = streams.open(5);
     let mut buf = [0; 8];
     assert_eq!(streams.guest_read(5, &mut buf), STREAM_AGAIN);
-    assert_eq!(streams.guest_poll(5), STREAM_WRITABLE as i32);
+    assert_eq!(streams.guest_poll(5), STREAM_WRITABLE as i32 | ROOM);
     writer.write_all(b"abc").unwrap();
     assert_eq!(cpu.raised.load(Ordering::Relaxed), 1);
     writer.write_all(b"de").unwrap();
@@ -73,7 +76,7 @@ fn small_messages_and_the_end() {
     assert_eq!(streams.guest_read(5, &mut buf[..4]), 4);
     drop(writer);
     let all = STREAM_READABLE | STREAM_READ_END | STREAM_WRITABLE;
-    assert_eq!(streams.guest_poll(5), all as i32);
+    assert_eq!(streams.guest_poll(5), all as i32 | ROOM);
     assert_eq!(streams.guest_read(5, &mut buf), 1);
     assert_eq!(streams.guest_read(5, &mut buf), 0);
     assert_eq!(streams.guest_write(5, b"answer"), 6);
@@ -95,7 +98,7 @@ fn closed_by_the_host_and_by_the_guest() {
     drop(reader);
     assert_eq!(cpu.raised.load(Ordering::Relaxed), before + 1);
     assert_eq!(streams.guest_write(5, b"x"), STREAM_CLOSED);
-    assert_eq!(streams.guest_poll(5), (STREAM_WRITABLE | STREAM_WRITE_END) as i32);
+    assert_eq!(streams.guest_poll(5), (STREAM_WRITABLE | STREAM_WRITE_END) as i32 | ROOM);
     streams.guest_close(5);
     assert_eq!(writer.write(b"x").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }
@@ -185,4 +188,27 @@ fn speed() {
     let size = 1 << 30;
     let seconds = round(size, 65_536, 65_536).as_secs_f64();
     println!("{:.0} MB/s, echoed", size as f64 / seconds / 1e6);
+}
+
+#[test]
+fn scarce_room_is_told_when_it_grows() {
+    let (streams, cpu) = machine();
+    let (_writer, mut reader) = streams.open(5);
+    assert_eq!(streams.guest_write(5, &vec![0; (256 << 10) - 1]), (256 << 10) - 1);
+    assert_eq!(streams.guest_poll(5) >> STREAM_ROOM_SHIFT, 1);
+    let before = cpu.raised.load(Ordering::Relaxed);
+    assert_eq!(reader.read(&mut [0; 100]).unwrap(), 100);
+    assert_eq!(cpu.raised.load(Ordering::Relaxed), before + 1, "a guest that needs room for two waits");
+    assert_eq!(streams.guest_poll(5) >> STREAM_ROOM_SHIFT, 101);
+}
+
+#[test]
+fn terminal_lines_are_streams_of_their_own() {
+    let (streams, _) = machine();
+    let mut open: Vec<_> = (0..TERMINAL_LINES).map(|_| streams.open_terminal().unwrap()).collect();
+    assert!(streams.open_terminal().is_none());
+    let (number, ..) = open.remove(3);
+    assert_eq!(number, TERMINAL_STREAM + 3);
+    streams.guest_close(number);
+    assert_eq!(streams.open_terminal().unwrap().0, number);
 }

@@ -1,6 +1,6 @@
 //! Commands: what to run in the guest, and with what.
 use crate::control::{Control, Message};
-use crate::process::{Child, ExitStatus, Process};
+use crate::process::{Child, ExitStatus, Process, TerminalSize};
 use crate::task::{Fd, HostTask};
 use crate::{Error, SpawnStep, StreamReader, StreamWriter};
 use std::collections::BTreeMap;
@@ -67,6 +67,7 @@ pub struct Command {
     dir: OsString,
     flags: u32,
     streams: [Stdio; 3],
+    terminal: Option<TerminalSize>,
 }
 
 impl Command {
@@ -78,6 +79,7 @@ impl Command {
             dir: "/".into(),
             flags: 0,
             streams: [Stdio::null(), Stdio::null(), Stdio::null()],
+            terminal: None,
         }
     }
 
@@ -135,12 +137,26 @@ impl Command {
         self
     }
 
+    /// Gives it a controlling terminal of this size, with line discipline and job control, in place of its three standard streams.
+    /// What the person types goes to [`Child::stdin`], what is shown comes from [`Child::stdout`]. Dropping the first hangs the terminal up:
+    /// SIGHUP for its session. [`Process::resize`] changes the size. The terminal ends with the command.
+    pub fn terminal(&mut self, size: TerminalSize) -> &mut Command {
+        self.terminal = Some(size);
+        self
+    }
+
     /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile.
     ///
     /// # Errors
-    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Off`].
+    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Terminals`], [`Error::Off`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let streams = self.control.streams();
+        if let Some(size) = self.terminal {
+            let (number, writer, reader) = streams.open_terminal().ok_or(Error::Terminals)?;
+            let words = [number, size.rows.into(), size.columns.into()];
+            let process = self.start(words, Some(number)).inspect_err(|_| streams.guest_close(number))?;
+            return Ok(Child { stdin: Some(writer), stdout: Some(reader), stderr: None, process });
+        }
         let mut words = [boundary::RUN_PATH; 3];
         let mut ends: [Option<(StreamWriter, StreamReader)>; 3] = [None, None, None];
         for (at, stdio) in self.streams.iter().enumerate() {
@@ -149,7 +165,7 @@ impl Command {
                 ends[at] = Some(streams.open(words[at]));
             }
         }
-        let result = self.start(words);
+        let result = self.start(words, None);
         if result.is_err() {
             // Init has closed what it had opened, but perhaps not got so far.
             for at in (0..3).filter(|&at| ends[at].is_some()) {
@@ -166,10 +182,10 @@ impl Command {
         })
     }
 
-    fn start(&self, words: [u32; 3]) -> Result<Process, Error> {
+    fn start(&self, words: [u32; 3], terminal: Option<u32>) -> Result<Process, Error> {
         let make = |id| {
             let mut message = Message::new(boundary::RUN, id);
-            message.word(self.flags);
+            message.word(self.flags | if terminal.is_some() { boundary::RUN_TERMINAL } else { 0 });
             for word in words {
                 message.word(word);
             }
@@ -181,7 +197,7 @@ impl Command {
             for (name, value) in &self.env {
                 message.string(&[name.as_bytes(), value.as_bytes()].join(&b'='))?;
             }
-            for stdio in &self.streams {
+            for stdio in self.streams.iter().filter(|_| terminal.is_none()) {
                 if let Kind::Path(path) = &stdio.0 {
                     message.string(path.as_bytes())?;
                 }
@@ -196,7 +212,7 @@ impl Command {
             };
             Error::Spawn { step, subject: subject.to_string_lossy().into_owned(), errno }
         };
-        let (job, pid) = self.control.start(make, failed)?;
+        let (job, pid) = self.control.start(terminal, make, failed)?;
         Ok(Process::new(self.control.clone(), job, pid))
     }
 

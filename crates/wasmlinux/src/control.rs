@@ -118,11 +118,17 @@ impl Phase {
 pub(crate) struct Job {
     phase: Mutex<Phase>,
     changed: Condvar,
+    /// The stream of its terminal, which ends with it.
+    terminal: Option<u32>,
 }
 
 impl Job {
-    fn new(phase: Phase) -> Arc<Job> {
-        Arc::new(Job { phase: Mutex::new(phase), changed: Condvar::new() })
+    fn new(phase: Phase, terminal: Option<u32>) -> Arc<Job> {
+        Arc::new(Job { phase: Mutex::new(phase), changed: Condvar::new(), terminal })
+    }
+
+    pub(crate) fn terminal(&self) -> Option<u32> {
+        self.terminal
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
@@ -184,7 +190,7 @@ impl Control {
             streams: streams.clone(),
             writer: Mutex::new(writer),
             jobs: Mutex::new(Jobs { by_id: HashMap::new(), next: 1, off: false }),
-            init: Job::new(Phase::Starting),
+            init: Job::new(Phase::Starting, None),
         });
         let receiver = control.clone();
         std::thread::Builder::new()
@@ -220,12 +226,14 @@ impl Control {
     }
 
     /// Sends the message that starts a command or host task, which `make` writes for a new id, and waits for init's answer: the process id.
+    /// The stream `terminal` is closed when it has ended.
     pub(crate) fn start(
         &self,
+        terminal: Option<u32>,
         make: impl FnOnce(u32) -> Result<Message, Error>,
         failed: impl FnOnce(Errno, u32) -> Error,
     ) -> Result<(Arc<Job>, u32), Error> {
-        let job = Job::new(Phase::Starting);
+        let job = Job::new(Phase::Starting, terminal);
         let id = {
             let mut jobs = self.jobs();
             if jobs.off {
@@ -289,7 +297,13 @@ impl Control {
             if phase.is_last() { jobs.by_id.remove(&message.id) } else { jobs.by_id.get(&message.id).cloned() }
         };
         match job {
-            Some(job) => job.set(phase),
+            Some(job) => {
+                // Its session has hung the terminal up: nothing more will be written.
+                if let Some(terminal) = job.terminal.filter(|_| phase.is_last()) {
+                    self.streams.guest_close(terminal);
+                }
+                job.set(phase);
+            }
             None => tracing::warn!(id = message.id, "a message from init about nothing known"),
         }
     }

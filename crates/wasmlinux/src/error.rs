@@ -68,6 +68,12 @@ pub enum Error {
         /// The guest's reason.
         errno: Errno,
     },
+    /// Every terminal line of the machine is in use.
+    #[error(
+        "all {} terminals of the machine are in use: wait until a command with one has ended",
+        wasmlinux_boundary::TERMINAL_LINES
+    )]
+    Terminals,
     /// A host task could not be started.
     #[error("cannot start a host task: {0}")]
     Task(Errno),

@@ -34,7 +34,7 @@ pub use command::{Command, Output, Stdio};
 pub use errno::Errno;
 pub use error::{Error, SpawnStep};
 pub use machine::{Builder, MEMORY_DEFAULT, MEMORY_MAX, MEMORY_MIN, Machine};
-pub use process::{Child, ExitStatus, Process};
+pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
 pub use wasmlinux_machine::Outcome;

@@ -85,6 +85,13 @@ impl Builder {
         self
     }
 
+    /// Makes another program of the guest its first process, such as busybox's `/sbin/init`, which starts what `/etc/inittab`
+    /// names. Commands and host tasks run all the same. The default is an init of our own, which starts nothing else.
+    pub fn init(mut self, path: impl AsRef<str>) -> Builder {
+        self.kernel_args.push(format!("SYSTEM_INIT={}", path.as_ref()));
+        self
+    }
+
     /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they come. The machine waits for it.
     pub fn kernel_log(mut self, level: u8, writer: impl Write + Send + 'static) -> Builder {
         self.kernel_log = Some((level, Box::new(writer)));

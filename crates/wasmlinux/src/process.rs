@@ -53,6 +53,15 @@ impl std::fmt::Debug for ExitStatus {
     }
 }
 
+/// The size of a terminal, in characters; 0 if it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
 /// A handle on a process of the guest: cheap to clone, to be used from any thread.
 #[derive(Clone)]
 pub struct Process {
@@ -98,6 +107,22 @@ impl Process {
         let mut message = Message::new(boundary::KILL, 0);
         message.word(pid).word(signal);
         self.control.send(message)
+    }
+
+    /// Tells its terminal another size: the foreground processes get SIGWINCH. Without a terminal it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Off`]
+    pub fn resize(&self, size: TerminalSize) -> Result<(), Error> {
+        match (self.job.phase(), self.job.terminal()) {
+            (Phase::Lost { .. }, _) => Err(Error::Off),
+            (Phase::Exited { .. }, _) | (_, None) => Ok(()),
+            (_, Some(terminal)) => {
+                let mut message = Message::new(boundary::RESIZE, 0);
+                message.word(terminal).word(size.rows.into()).word(size.columns.into());
+                self.control.send(message)
+            }
+        }
     }
 
     /// Waits until it has ended.

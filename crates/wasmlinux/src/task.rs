@@ -146,7 +146,7 @@ impl HostTask {
             message.word(stream);
             Ok(message)
         };
-        let started = control.start(make, |errno, _| Error::Task(errno));
+        let started = control.start(None, make, |errno, _| Error::Task(errno));
         let (job, pid) = started.inspect_err(|_| control.streams().guest_close(stream))?;
         let hello = Received::read(&mut reader)?.ok_or(Error::TaskEnded)?;
         let (Some(address), Some(size)) = (hello.word(1), hello.word(2)) else {

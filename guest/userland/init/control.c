@@ -114,6 +114,23 @@ static int open_streams(const uint32_t numbers[3], char **paths, int fds[3])
 	return 0;
 }
 
+/* The stream of a terminal, its rows, its columns */
+static int open_terminal(const uint32_t words[3], int fds[3])
+{
+	fds[0] = fds[1] = fds[2] = terminal_open(words[0], words[1], words[2]);
+	return fds[0] < 0 ? -errno : 0;
+}
+
+static void resize(const unsigned char *payload, size_t length)
+{
+	int fd;
+
+	/* The session may just have ended: that is no error. */
+	if (length == 12 && (fd = terminal_open(word_at(payload, 0), word_at(payload, 1),
+						 word_at(payload, 2))) >= 0)
+		close(fd);
+}
+
 /* Descriptors that are the same are so for one stream. */
 static void close_streams(const int fds[3])
 {
@@ -137,7 +154,8 @@ static void run_command(uint32_t id, unsigned char *payload, size_t length)
 	flags = word_at(payload, 0);
 	for (int i = 0; i < 3; i++) {
 		numbers[i] = word_at(payload, 1 + i);
-		paths += numbers[i] == CONTROL_RUN_PATH;
+		if (!(flags & CONTROL_RUN_TERMINAL))
+			paths += numbers[i] == CONTROL_RUN_PATH;
 	}
 	if (command_parse(&command, word_at(payload, 4), word_at(payload, 5), paths,
 			  (char *)payload + WORDS * 4, length - WORDS * 4)) {
@@ -145,7 +163,11 @@ static void run_command(uint32_t id, unsigned char *payload, size_t length)
 		return;
 	}
 	make_folders(command.cwd);
-	pid = open_streams(numbers, command.paths, fds);
+	command.terminal = !!(flags & CONTROL_RUN_TERMINAL);
+	if (command.terminal)
+		pid = open_terminal(numbers, fds);
+	else
+		pid = open_streams(numbers, command.paths, fds);
 	if (!pid)
 		pid = spawn(&command, fds, &step);
 	close_streams(fds);
@@ -224,6 +246,9 @@ static void handle(const struct message *message, unsigned char *payload)
 		/* The process may just have ended: that is no error. */
 		if (message->length == 8)
 			kill((pid_t)word_at(payload, 0), (int)word_at(payload, 1));
+		break;
+	case CONTROL_RESIZE:
+		resize(payload, message->length);
 		break;
 	case CONTROL_SHUTDOWN:
 		shut_down(RB_POWER_OFF);

@@ -23,6 +23,14 @@ void mounts_make(void);
  */
 int stream_open(unsigned stream, int flags);
 
+/* The major number of a driver in a file of /proc, or 0. */
+unsigned driver_major(const char *name);
+
+/*
+ * terminal.c: opens the line behind a stream and gives it a size; a descriptor, close-on-exec, or -1 and errno.
+ */
+int terminal_open(unsigned stream, unsigned rows, unsigned columns);
+
 /* message.c: messages over a stream. Whole ones only; 0, or -1 when the other side has gone. */
 struct message {
 	uint32_t length, type, id;
@@ -38,6 +46,7 @@ struct command {
 	const char *file;	/* NULL: the first argument, looked for in PATH */
 	const char *cwd;
 	char **argv, **envp, **paths;
+	int terminal;		/* descriptor 0 becomes the controlling terminal */
 };
 
 /*

@@ -2,12 +2,16 @@
 /*
  * The first process of a machine that the library drives: it sets the system up, then
  * starts what the host asks for over the control channel. The same program, called
- * "hosttask", is a process that the host uses as its own (hosttask.c).
+ * "hosttask", is a process that the host uses as its own (hosttask.c); called "control",
+ * it serves the control channel of a machine whose first process is another init, which
+ * the kernel's parameter SYSTEM_INIT names.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -24,6 +28,10 @@ static int take_signals(void)
 	static const int taken[] = { SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT };
 	sigset_t set;
 	int fd;
+
+	/* Beside another init, SIGTERM tells everybody that the machine goes off. */
+	if (getpid() != 1)
+		signal(SIGTERM, SIG_IGN);
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
@@ -49,17 +57,50 @@ static void fill_standard_streams(void)
 		close(fd);
 }
 
+/* Becomes another init, with this program beside it for the control channel. Returns if that cannot be. */
+static void hand_over(const char *path)
+{
+	char *argv[] = { "control", NULL }, *none[] = { NULL };
+	struct command control = { .file = "/proc/self/exe", .cwd = "/", .argv = argv, .envp = none };
+	const int fds[3] = { 0, 1, 2 };
+	uint32_t step;
+	pid_t pid;
+
+	if (access(path, X_OK)) {
+		log_message(3, "%s: %s", path, strerror(errno));
+		return;
+	}
+	pid = spawn(&control, fds, &step);
+	if (pid < 0) {
+		log_message(3, "no control process: %s", strerror(-pid));
+		return;
+	}
+	unsetenv("SYSTEM_INIT");
+	execl(path, "init", (char *)NULL);
+	log_message(3, "%s: %s", path, strerror(errno));
+	power_down(RB_POWER_OFF);
+}
+
 int main(int argc, char **argv)
 {
+	const char *name = argc > 0 ? argv[0] : "", *system = getenv("SYSTEM_INIT");
 	int channel;
 
-	if (argc > 0 && !strcmp(argv[0], "hosttask"))
+	if (!strcmp(name, "hosttask"))
 		return hosttask_serve();
 
 	umask(022);
-	mounts_make();
-	fill_standard_streams();
-	log_open();
+	if (strcmp(name, "control")) {
+		mounts_make();
+		fill_standard_streams();
+		log_open();
+		if (system)
+			hand_over(system);
+	} else {
+		prctl(PR_SET_NAME, name);
+		fill_standard_streams();
+		log_open();
+	}
 
 	channel = stream_open(CONTROL_STREAM_CONTROL, O_RDWR);
 	if (channel < 0) {

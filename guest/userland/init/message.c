@@ -86,6 +86,7 @@ int command_parse(struct command *command, uint32_t argc, uint32_t envc, uint32_
 		return -1;
 
 	command->file = NULL;
+	command->terminal = 0;
 	command->cwd = text;
 	command->argv = strings;
 	command->envp = command->argv + argc + 1;

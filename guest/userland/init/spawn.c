@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,6 +113,8 @@ static int child(void *argument)
 	for (int i = 0; i < 3; i++)
 		if (dup2(start->fds[i], i) < 0)
 			goto failed;
+	if (command->terminal && ioctl(0, TIOCSCTTY, 0))
+		goto failed;
 	start->step = CONTROL_FAILED_DIR;
 	if (*command->cwd && chdir(command->cwd))
 		goto failed;

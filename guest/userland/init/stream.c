@@ -10,8 +10,7 @@
 
 #include "init.h"
 
-/* The major number of the driver "stream", or 0. */
-static unsigned find_major(void)
+unsigned driver_major(const char *wanted)
 {
 	FILE *list = fopen("/proc/devices", "re");
 	char line[128], name[64];
@@ -22,7 +21,7 @@ static unsigned find_major(void)
 	while (!found && fgets(line, sizeof line, list)) {
 		if (!strncmp(line, "Block", 5))
 			break;
-		if (sscanf(line, "%u %63s", &number, name) == 2 && !strcmp(name, "stream"))
+		if (sscanf(line, "%u %63s", &number, name) == 2 && !strcmp(name, wanted))
 			found = number;
 	}
 	fclose(list);
@@ -35,7 +34,7 @@ int stream_open(unsigned stream, int flags)
 	char path[32];
 	int fd, error;
 
-	if (!major_number && !(major_number = find_major())) {
+	if (!major_number && !(major_number = driver_major("stream"))) {
 		errno = ENXIO;
 		return -1;
 	}

@@ -37,8 +37,11 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Packages that are needed only if no such command is there, from wherever.
-const COMMANDS: &[(&str, &str, &str)] =
-    &[("node", "nodejs", "runs Binaryen, which finishes programs"), ("npm", "npm", "fetches Binaryen")];
+const COMMANDS: &[(&str, &str, &str)] = &[
+    ("node", "nodejs", "runs Binaryen, which finishes programs"),
+    ("npm", "npm", "fetches Binaryen"),
+    ("busybox", "busybox-static", "the oracle of the tests of shell scripts"),
+];
 
 /// What is there and what is to be installed.
 pub(crate) struct Plan {

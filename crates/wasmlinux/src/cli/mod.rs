@@ -1,15 +1,18 @@
 //! Reads the command line, dispatches, and turns every failure into one line and a status.
 //!
 //! `options` says what can be given, `run` runs a command in a machine, `pump` carries its standard streams,
-//! `signals` passes signals on.
+//! `terminal` lends it this terminal, `escape` finds what the person types to us, `signals` passes signals on.
+mod escape;
 mod options;
 mod pump;
 mod run;
 mod signals;
+mod terminal;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use options::{Options, Verb};
+use std::io::Write;
 
 /// Our own failure, as docker has it.
 pub(crate) const STATUS_ERROR: u8 = 125;
@@ -27,7 +30,7 @@ pub(crate) fn main() -> u8 {
     std::panic::set_hook(Box::new(|info| {
         complain(&format!("a bug in wasmlinux: {}", info.to_string().replace('\n', " ")));
         // Whichever thread it was: nothing waits for what it did not do.
-        std::process::exit(STATUS_ERROR.into());
+        exit(STATUS_ERROR);
     }));
     let options = match Options::try_parse() {
         Ok(options) => options,
@@ -40,6 +43,12 @@ pub(crate) fn main() -> u8 {
             0
         }
     }
+}
+
+/// Ends this process at once, from any thread, with its terminal as it was.
+pub(crate) fn exit(status: u8) -> ! {
+    terminal::restore();
+    std::process::exit(status.into())
 }
 
 /// Help and version are no errors; for the rest clap's first line says it all.
@@ -84,5 +93,8 @@ pub(crate) fn explain(error: &wasmlinux::Error) {
 
 /// One line on standard error.
 pub(crate) fn complain(text: &str) {
-    eprintln!("wasmlinux: {text}");
+    // A terminal in raw mode does not return the carriage.
+    let end = if terminal::is_raw() { "\r\n" } else { "\n" };
+    // A standard error that has gone, with its terminal perhaps, is no reason to fail.
+    let _ = std::io::stderr().write_all(format!("wasmlinux: {text}{end}").as_bytes());
 }

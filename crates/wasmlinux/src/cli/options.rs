@@ -27,6 +27,7 @@ pub(crate) enum Verb {
 
 const EXAMPLES: &str = "\
 Examples:
+  wasmlinux run -it
   wasmlinux run uname -a
   wasmlinux run sha256sum < file
   wasmlinux run -e NAME=value -w /tmp env
@@ -42,6 +43,14 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
+    /// Keep standard input open; it always is. Without -t it means: no terminal, also where there is one
+    #[arg(short = 'i', long)]
+    pub(crate) interactive: bool,
+
+    /// Give the command a terminal, which is this one; without -i and -t it has one if standard input and output are one
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+
     /// Set a variable of the command's environment; without a value, as it is here
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
@@ -50,9 +59,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
 
-    /// Working directory of the command; made if absent
-    #[arg(short = 'w', long = "workdir", value_name = "DIR", default_value = "/")]
-    pub(crate) dir: OsString,
+    /// Working directory of the command; made if absent. The default is `/`, and `/root` for a shell in a terminal
+    #[arg(short = 'w', long = "workdir", value_name = "DIR")]
+    pub(crate) dir: Option<OsString>,
+
+    /// Make busybox's init the first process, which starts the services of `/etc/inittab`; so it is for a shell in a terminal
+    #[arg(long)]
+    pub(crate) init: bool,
 
     /// The machine's host name
     #[arg(long, value_name = "NAME", default_value = "wasmlinux")]
@@ -79,7 +92,7 @@ pub(crate) struct Run {
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,
 
-    /// The command and its arguments; `sh` if there is none
+    /// The command and its arguments; without any, a shell
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }

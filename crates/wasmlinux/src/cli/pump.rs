@@ -10,11 +10,12 @@ use wasmlinux::{StreamReader, StreamWriter};
 const CHUNK: usize = 64 << 10;
 
 /// A standard stream of ours, without the buffers of the standard library.
-fn raw(stream: &impl AsFd) -> io::Result<File> {
+pub(crate) fn raw(stream: &impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+/// A thread that carries bytes.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(body)
 }
 

@@ -1,8 +1,9 @@
 //! `wasmlinux run`: a machine for one command.
 use super::options::Run;
+use super::terminal::Raw;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
-use super::{complain, explain, pump, signals};
-use std::ffi::OsString;
+use super::{complain, explain, pump, signals, terminal};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -26,7 +27,20 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
+    let has_terminal = match terminal::wanted(options.tty, options.interactive) {
+        Ok(wanted) => wanted,
+        Err(text) => {
+            complain(&text);
+            return STATUS_ERROR;
+        }
+    };
+    if has_terminal && (options.tty || options.command.is_empty()) {
+        complain("Ctrl-] q leaves");
+    }
     let mut builder = Machine::builder().memory(options.memory).hostname(&options.hostname);
+    if options.init || has_terminal && options.command.is_empty() {
+        builder = builder.init("/sbin/init");
+    }
     for (host, guest) in &options.add {
         builder = builder.add(host, guest);
     }
@@ -44,7 +58,8 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
-    let status = command(options, &machine, environment).unwrap_or_else(|error| failed(options, &machine, &error));
+    let status =
+        command(options, &machine, environment, has_terminal).unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
         report_oops(&machine.kernel_messages());
     }
@@ -53,25 +68,37 @@ pub(crate) fn run(options: &Run) -> u8 {
     status
 }
 
-fn command(options: &Run, machine: &Machine, environment: Vec<(OsString, OsString)>) -> Result<u8, Error> {
-    let (program, args) = match options.command.split_first() {
-        Some((program, args)) => (program.clone(), args),
-        None => ("sh".into(), [].as_slice()),
+fn command(
+    options: &Run,
+    machine: &Machine,
+    environment: Vec<(OsString, OsString)>,
+    has_terminal: bool,
+) -> Result<u8, Error> {
+    let interactive = options.command.is_empty() && has_terminal;
+    let mut command = match options.command.split_first() {
+        Some((program, _)) => machine.command(program),
+        None => machine.command("sh"),
     };
-    let mut child = machine
-        .command(program)
-        .args(args)
+    command
+        .args(options.command.iter().skip(1))
+        .args(interactive.then_some("-l"))
+        .current_dir(options.dir.as_deref().unwrap_or(OsStr::new(if interactive { "/root" } else { "/" })))
         .env("HOSTNAME", &options.hostname)
-        .envs(environment)
-        .current_dir(&options.dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .power_off_at_end(true)
-        .spawn()?;
+        .power_off_at_end(true);
+    if has_terminal {
+        command.terminal(terminal::size()).envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
+    }
+    let mut child = command.envs(environment).spawn()?;
     signals::forward(child.process())?;
-    if let Some(stdin) = child.stdin.take() {
-        pump::stdin(stdin)?;
+    // From here on no signal ends this process by itself, which would leave the terminal in raw mode.
+    let raw = if has_terminal { Some(Raw::enter(child.process())?) } else { None };
+    match child.stdin.take() {
+        Some(stdin) if has_terminal => terminal::keys(stdin, child.process())?,
+        Some(stdin) => pump::stdin(stdin)?,
+        None => {}
     }
     let mut outputs = Vec::new();
     if let Some(stdout) = child.stdout.take() {
@@ -93,6 +120,7 @@ fn command(options: &Run, machine: &Machine, environment: Vec<(OsString, OsStrin
     for output in outputs {
         let _ = output.join();
     }
+    drop(raw);
     Ok(status?.shell_code())
 }
 

@@ -1,5 +1,5 @@
 //! Passes signals that end this process on to the command, as `docker run --sig-proxy` does.
-use super::complain;
+use super::{complain, exit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -26,7 +26,7 @@ pub(crate) fn forward(process: Process) -> io::Result<()> {
             let _ = match (keyboard, interrupts) {
                 (true, 1) => process.signal_group(signal as u32),
                 (true, 2) => kill_after(process.clone(), Duration::ZERO),
-                (true, _) => std::process::exit(128 + signal),
+                (true, _) => exit((128 + signal) as u8),
                 (false, _) => process.signal(signal as u32).and_then(|()| kill_after(process.clone(), GRACE)),
             };
         }
@@ -34,13 +34,13 @@ pub(crate) fn forward(process: Process) -> io::Result<()> {
 }
 
 /// Kills the command's process group if it has not ended by then; if even that does nothing, ends this process.
-fn kill_after(process: Process, limit: Duration) -> Result<(), wasmlinux::Error> {
+pub(crate) fn kill_after(process: Process, limit: Duration) -> Result<(), wasmlinux::Error> {
     let body = move || {
         if let Ok(None) = process.wait_timeout(limit) {
             let _ = process.signal_group(SIGKILL as u32);
             if let Ok(None) = process.wait_timeout(KILL_GRACE) {
                 complain("the machine does not answer: unplugged");
-                std::process::exit(128 + SIGKILL);
+                exit((128 + SIGKILL) as u8);
             }
         }
     };

@@ -272,7 +272,8 @@ static int __init stream_init(void)
 	err = cdev_add(&cdev, first, STREAMS);
 	if (err)
 		goto unregister;
-	err = request_irq(MACHINE_IRQ_STREAM, stream_interrupt, 0, "stream", NULL);
+	err = request_irq(MACHINE_IRQ_STREAM, stream_interrupt, IRQF_SHARED,
+			  "stream", &streams);
 	if (!err)
 		return 0;
 
