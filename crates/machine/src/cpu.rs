@@ -20,7 +20,7 @@ use std::{
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info};
-use wasmlinux_devices::Streams;
+use wasmlinux_devices::{Bus, Streams};
 use wasmtime::Module;
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
@@ -124,6 +124,7 @@ pub(crate) struct Cpu {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Clock,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) bus: Arc<Bus>,
     pub(crate) console: ConsoleSink,
     programs: Programs,
     /// Programs loaded, and not yet used by user_exec().
@@ -261,6 +262,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         board: Arc::new(board),
         clock,
         streams: config.streams,
+        bus: config.bus,
         console: config.console,
         programs: Programs::new(config.guest, config.cache.as_deref()),
         handles: HashMap::new(),

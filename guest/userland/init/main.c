@@ -58,6 +58,7 @@ int main(int argc, char **argv)
 
 	umask(022);
 	mounts_make();
+	network_up();
 	fill_standard_streams();
 	log_open();
 
