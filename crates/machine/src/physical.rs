@@ -108,7 +108,7 @@ impl Physical {
     }
 
     fn find_u16(&self, at: u32) -> Option<&AtomicU16> {
-        let at = self.find(at, 2)?.cast();
+        let at: *mut u16 = self.find(at, 2)?.cast();
         // SAFETY: in bounds and mapped for as long as self lives; aligned by the check; the guest's accesses of it are single ones.
         at.is_aligned().then(|| unsafe { AtomicU16::from_ptr(at) })
     }

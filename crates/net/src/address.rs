@@ -61,7 +61,11 @@ pub(crate) fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => {
             let class_e = four.octets()[0] >= 240;
-            !(four.is_multicast() || class_e || four.is_unspecified() || four.octets()[0] == 0 || four == !MASK | GATEWAY)
+            !(four.is_multicast()
+                || class_e
+                || four.is_unspecified()
+                || four.octets()[0] == 0
+                || four == !MASK | GATEWAY)
         }
         IpAddr::V6(six) => !(six.is_multicast() || six.is_unspecified()),
     }
@@ -99,9 +103,20 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_not_reached() {
-        for address in ["127.0.0.1:1", "10.0.2.3:80", "10.0.2.9:1", "10.0.2.255:1", "255.255.255.255:1", "224.0.0.1:1",
-            "0.0.0.0:1", "[::1]:1", "[ff02::1]:1", "[fe80::1]:1", "[::ffff:127.0.0.1]:1", "[::]:1"]
-        {
+        for address in [
+            "127.0.0.1:1",
+            "10.0.2.3:80",
+            "10.0.2.9:1",
+            "10.0.2.255:1",
+            "255.255.255.255:1",
+            "224.0.0.1:1",
+            "0.0.0.0:1",
+            "[::1]:1",
+            "[ff02::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:127.0.0.1]:1",
+            "[::]:1",
+        ] {
             assert_eq!(to(address), None, "{address}");
         }
     }

@@ -5,8 +5,8 @@ use crate::packet::{self, Packet};
 use crate::wire::{TYPE_ARP, Wire};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
-    Icmpv6Packet, Icmpv6Repr, IpProtocol, NdiscNeighborFlags, NdiscRepr, RawHardwareAddress, UDP_HEADER_LEN, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, Icmpv6Packet,
+    Icmpv6Repr, IpProtocol, NdiscNeighborFlags, NdiscRepr, RawHardwareAddress, UDP_HEADER_LEN, UdpPacket,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -61,14 +61,22 @@ pub(crate) fn neighbour(wire: &mut Wire, packet: &Packet<'_>) -> bool {
             lladdr: Some(RawHardwareAddress::from(EthernetAddress(GATEWAY_MAC))),
         });
         // Neighbours are believed only with a hop limit of 255.
-        packet::emit_with(wire, target_addr.into(), from.into(), IpProtocol::Icmpv6, 255, answer.buffer_len(), |bytes| {
-            answer.emit(
-                &target_addr,
-                &from,
-                &mut Icmpv6Packet::new_unchecked(bytes),
-                &ChecksumCapabilities::default(),
-            );
-        });
+        packet::emit_with(
+            wire,
+            target_addr.into(),
+            from.into(),
+            IpProtocol::Icmpv6,
+            255,
+            answer.buffer_len(),
+            |bytes| {
+                answer.emit(
+                    &target_addr,
+                    &from,
+                    &mut Icmpv6Packet::new_unchecked(bytes),
+                    &ChecksumCapabilities::default(),
+                );
+            },
+        );
     }
     true
 }

@@ -1,7 +1,11 @@
 //! IP packets: what the guest's are, and how to write some.
+use crate::address;
 use crate::wire::{TYPE_IP4, TYPE_IP6, Wire};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet};
+use smoltcp::wire::{
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr, IpProtocol, IpRepr,
+    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
+};
 use std::net::{IpAddr, SocketAddr};
 
 /// What is needed of an IP packet. Packets with options that change the way, and fragments, are not taken.
@@ -75,4 +79,58 @@ pub(crate) fn emit_with(
         ip.emit(&mut *packet, &ChecksumCapabilities::default());
         fill(&mut packet[ip.header_len()..]);
     });
+}
+
+/// Why a packet of the guest got nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    Network,
+    Host,
+    Port,
+}
+
+/// Tells the guest that a packet of it got nowhere. Of the payload the first eight bytes are needed.
+pub(crate) fn unreachable(wire: &mut Wire, packet: &Packet<'_>, why: Unreachable) {
+    let Some(data) = packet.payload.get(..8) else { return };
+    let gateway = address::gateway(packet.from);
+    match (packet.from, packet.to) {
+        (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
+            let header = Ipv4Repr {
+                src_addr,
+                dst_addr,
+                next_header: packet.protocol,
+                payload_len: packet.payload.len(),
+                hop_limit: 64,
+            };
+            let reason = match why {
+                Unreachable::Network => Icmpv4DstUnreachable::NetUnreachable,
+                Unreachable::Host => Icmpv4DstUnreachable::HostUnreachable,
+                Unreachable::Port => Icmpv4DstUnreachable::PortUnreachable,
+            };
+            let message = Icmpv4Repr::DstUnreachable { reason, header, data };
+            emit(wire, gateway, packet.from, IpProtocol::Icmp, message.buffer_len(), |bytes| {
+                message.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+            });
+        }
+        (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
+            let header = Ipv6Repr {
+                src_addr,
+                dst_addr,
+                next_header: packet.protocol,
+                payload_len: packet.payload.len(),
+                hop_limit: 64,
+            };
+            let reason = match why {
+                Unreachable::Network => Icmpv6DstUnreachable::NoRoute,
+                Unreachable::Host => Icmpv6DstUnreachable::AddrUnreachable,
+                Unreachable::Port => Icmpv6DstUnreachable::PortUnreachable,
+            };
+            let message = Icmpv6Repr::DstUnreachable { reason, header, data };
+            emit(wire, gateway, packet.from, IpProtocol::Icmpv6, message.buffer_len(), |bytes| {
+                let mut icmp = Icmpv6Packet::new_unchecked(bytes);
+                message.emit(&address::GATEWAY6, &src_addr, &mut icmp, &ChecksumCapabilities::default());
+            });
+        }
+        _ => {}
+    }
 }

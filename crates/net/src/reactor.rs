@@ -1,4 +1,5 @@
 //! The network's thread: waits for the guest, for sockets and for time, and lets the protocols do what is to be done.
+use crate::Error;
 use crate::address::{self, GUEST_MAC, MTU};
 use crate::icmp::Icmp;
 use crate::link;
@@ -7,7 +8,6 @@ use crate::publish::{Protocol, Publish};
 use crate::tcp::Tcp;
 use crate::udp::Udp;
 use crate::wire::{self, ETHERNET, TYPE_ARP, Wire};
-use crate::Error;
 use mio::event::Source;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
@@ -30,13 +30,17 @@ const BURST: usize = 64;
 /// How long to wait until something is tried again for which the host had no means.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// How often flows without an end of their own are looked at.
+const EXPIRY: Duration = Duration::from_secs(5);
+
 const WAKER: Token = Token(0);
 
-/// What a token belongs to: its lowest bit.
+/// What a token belongs to: its two lowest bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tcp = 0,
     Udp = 1,
+    Icmp = 2,
 }
 
 /// What protocols need of the thread.
@@ -53,7 +57,7 @@ impl Io {
     /// A token that was never used.
     pub(crate) fn token(&mut self, kind: Kind) -> Token {
         self.next += 1;
-        Token(self.next << 1 | kind as usize)
+        Token((self.next << 2) | kind as usize)
     }
 
     /// Waits for something from now on; tells as soon as it is ready.
@@ -146,7 +150,8 @@ impl Network {
             io,
             tcp: Tcp::default(),
             udp: Udp::default(),
-            icmp: Icmp,
+            icmp: Icmp::default(),
+            expiry: Instant::ZERO,
             ended: ended.clone(),
         };
         for (listener, guest) in self.tcp {
@@ -203,6 +208,7 @@ struct Reactor {
     tcp: Tcp,
     udp: Udp,
     icmp: Icmp,
+    expiry: Instant,
     ended: Arc<AtomicBool>,
 }
 
@@ -227,10 +233,11 @@ impl Reactor {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    token if token.0 & 1 == Kind::Tcp as usize => {
+                    token if token.0 & 3 == Kind::Tcp as usize => {
                         self.tcp.ready(&mut self.io, &mut self.wire, token, event);
                     }
-                    token => self.udp.ready(token),
+                    token if token.0 & 3 == Kind::Udp as usize => self.udp.ready(token),
+                    token => self.icmp.ready(&mut self.wire, token),
                 }
             }
             for token in std::mem::take(&mut self.io.again) {
@@ -248,7 +255,13 @@ impl Reactor {
 
     fn next_time(&mut self) -> Option<std::time::Duration> {
         let again = (!self.io.again.is_empty()).then(|| self.io.now() + AGAIN);
-        let times = [self.tcp.next_timer(), self.udp.expire(&mut self.io), again];
+        if self.io.now() >= self.expiry {
+            self.expiry = self.io.now() + EXPIRY;
+            self.udp.expire(&mut self.io);
+            self.icmp.expire(&mut self.io);
+        }
+        let expiry = (self.udp.has_flows() || self.icmp.has_flows()).then_some(self.expiry);
+        let times = [self.tcp.next_timer(), expiry, again];
         let next = times.into_iter().flatten().min()?;
         Some(std::time::Duration::from_micros((next.max(self.io.now()) - self.io.now()).total_micros()))
     }
@@ -278,8 +291,8 @@ impl Reactor {
         }
         match packet.protocol {
             IpProtocol::Tcp => self.tcp.receive(&mut self.io, &mut self.wire, &packet, bytes),
-            IpProtocol::Udp => self.udp.receive(&mut self.io, &packet),
-            IpProtocol::Icmp | IpProtocol::Icmpv6 => self.icmp.receive(&mut self.wire, &packet),
+            IpProtocol::Udp => self.udp.receive(&mut self.io, &mut self.wire, &packet),
+            IpProtocol::Icmp | IpProtocol::Icmpv6 => self.icmp.receive(&mut self.io, &mut self.wire, &packet),
             _ => {}
         }
     }

@@ -20,7 +20,8 @@ mod tests {
 
     #[test]
     fn the_first_server_counts() {
-        let text = "# nameserver 1.1.1.1\nsearch x\nnameserver fe80::1%eth0\nnameserver\t9.9.9.9 \nnameserver 8.8.8.8\n";
+        let text =
+            "# nameserver 1.1.1.1\nsearch x\nnameserver fe80::1%eth0\nnameserver\t9.9.9.9 \nnameserver 8.8.8.8\n";
         assert_eq!(first(text), Some("9.9.9.9".parse().unwrap()));
         assert_eq!(first("search x"), None);
     }

@@ -2,10 +2,10 @@
 //! bytes between that and the socket; each flow is an interface of its own, so that a packet costs the same however many
 //! there are.
 use crate::address;
-use crate::packet::Packet;
+use crate::packet::{self, Packet, Unreachable};
 use crate::reactor::{Io, Kind};
 use crate::resolver;
-use crate::wire::{Port, Wire};
+use crate::wire::{Port, TYPE_IP4, TYPE_IP6, Wire};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
@@ -88,24 +88,24 @@ impl Tcp {
         if header.rst() || header.src_port() == 0 || header.dst_port() == 0 {
             return;
         }
-        let opened = header.syn() && !header.ack() && self.connect(io, key, bytes).is_some();
-        if !opened {
-            // An interface without a socket refuses.
-            refuse(io.now(), wire, key.1.ip(), bytes);
+        let opened = if header.syn() && !header.ack() { self.connect(io, key, bytes) } else { Err(None) };
+        if let Err(why) = opened {
+            refuse(io.now(), wire, key.1.ip(), bytes, why);
         }
     }
 
-    fn connect(&mut self, io: &mut Io, key: Key, syn: &[u8]) -> Option<()> {
-        let to = address::outside(key.1, resolver::server)?;
+    fn connect(&mut self, io: &mut Io, key: Key, syn: &[u8]) -> Result<(), Option<io::ErrorKind>> {
+        let to = address::outside(key.1, resolver::server).ok_or(io::ErrorKind::HostUnreachable)?;
         if self.flows.len() >= FLOWS {
-            return None;
+            return Err(None);
         }
-        let mut stream = TcpStream::connect(to).ok()?;
-        let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).ok()?;
+        let kind = |error: io::Error| error.kind();
+        let mut stream = TcpStream::connect(to).map_err(kind)?;
+        let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).map_err(kind)?;
         let flow = Flow::new(io, key, stream, Phase::Connecting(syn.to_vec()));
         self.flows.insert(token, flow);
         self.keys.insert(key, token);
-        Some(())
+        Ok(())
     }
 
     /// A socket of the host is ready for something.
@@ -132,8 +132,9 @@ impl Tcp {
                     flow.phase = Phase::Connecting(syn);
                     return;
                 }
-                _ => {
-                    refuse(io.now(), wire, flow.key.1.ip(), &syn);
+                failed => {
+                    let why = failed.ok().flatten();
+                    refuse(io.now(), wire, flow.key.1.ip(), &syn, why.map(|error| error.kind()));
                     self.remove(io, token);
                     return;
                 }
@@ -281,10 +282,8 @@ impl Flow {
 
     fn ingress(&mut self, now: Instant, wire: &mut Wire, packet: &[u8]) {
         self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets);
-        self.guest_ended |= matches!(
-            self.socket().state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-        );
+        self.guest_ended |=
+            matches!(self.socket().state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
     }
 
     /// Carries bytes both ways as far as they go. True if the flow is over.
@@ -401,11 +400,24 @@ fn listen_endpoint(at: SocketAddr) -> IpListenEndpoint {
     IpListenEndpoint { addr: Some(at.ip().into()), port: at.port() }
 }
 
-/// Answers a packet as a host does that has no such connection.
-fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8]) {
+/// Answers a packet as a host does that has no such connection, or as a router that does not reach the host.
+fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8], why: Option<io::ErrorKind>) {
     if !address::is_unicast(host) {
         return;
     }
+    let why = match why {
+        Some(io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut) => Some(Unreachable::Host),
+        Some(io::ErrorKind::NetworkUnreachable) => Some(Unreachable::Network),
+        _ => None,
+    };
+    if let Some(why) = why {
+        let kind = if host.is_ipv4() { TYPE_IP4 } else { TYPE_IP6 };
+        if let Some(packet) = Packet::parse(kind, packet) {
+            packet::unreachable(wire, &packet, why);
+        }
+        return;
+    }
+    // An interface without a socket.
     let mut sockets = SocketSet::new(Vec::new());
     let mut port = Port { wire, packet: Some(packet) };
     interface(now, host, 0).poll_ingress_single(now, &mut port, &mut sockets);

@@ -1,7 +1,7 @@
 //! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as long as it is used.
 //! Published ports are sockets of the host whose peers get a port of the gateway each.
 use crate::address;
-use crate::packet::{self, Packet};
+use crate::packet::{self, Packet, Unreachable};
 use crate::reactor::{Io, Kind};
 use crate::resolver;
 use crate::wire::Wire;
@@ -62,7 +62,7 @@ impl Udp {
     }
 
     /// A datagram of the guest.
-    pub(crate) fn receive(&mut self, io: &mut Io, packet: &Packet<'_>) {
+    pub(crate) fn receive(&mut self, io: &mut Io, wire: &mut Wire, packet: &Packet<'_>) {
         let Some(key) = packet.ports() else { return };
         let Some(length) = packet.payload.get(4..6) else { return };
         let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
@@ -76,14 +76,17 @@ impl Udp {
         };
         let Some(flow) = id.and_then(|id| self.flows.get_mut(&id)) else { return };
         flow.used = io.now();
-        // As on any network, what cannot be sent is lost.
-        let _ = match &flow.way {
+        let sent = match &flow.way {
             Way::Out(socket) => socket.send(data),
             Way::In(token, peer) => match self.published.get(token) {
                 Some(published) => published.socket.send_to(data, *peer),
                 None => Ok(0),
             },
         };
+        // As on any network, what cannot be sent is lost.
+        if let Err(error) = sent {
+            refused(wire, key, &error);
+        }
     }
 
     fn connect(&mut self, io: &mut Io, key: Key) -> Option<usize> {
@@ -148,8 +151,12 @@ impl Udp {
                     finished = true;
                     break;
                 }
-                // Such as a refusal of the remote host: what came back was taken by this call.
-                Err(_) => {}
+                // The remote host refused a datagram, perhaps; this call has taken the message.
+                Err(error) => {
+                    if let Some(flow) = self.flows.get(&token.0) {
+                        refused(wire, flow.key, &error);
+                    }
+                }
             }
         }
         self.buffer = buffer;
@@ -185,14 +192,17 @@ impl Udp {
         }
     }
 
-    /// Ends flows that are not used any more. When it is to be called next, if there are any.
-    pub(crate) fn expire(&mut self, io: &mut Io) -> Option<Instant> {
+    pub(crate) fn has_flows(&self) -> bool {
+        !self.flows.is_empty()
+    }
+
+    /// Ends flows that are not used any more.
+    pub(crate) fn expire(&mut self, io: &mut Io) {
         let now = io.now();
         let idle: Vec<_> = self.flows.iter().filter(|(_, flow)| flow.used + IDLE <= now).map(|(id, _)| *id).collect();
         for id in idle {
             self.remove(io, id);
         }
-        self.flows.values().map(|flow| flow.used + IDLE).min()
     }
 
     fn remove(&mut self, io: &mut Io, id: usize) {
@@ -207,6 +217,21 @@ impl Udp {
             }
         }
     }
+}
+
+/// Tells the guest what became of a datagram.
+fn refused(wire: &mut Wire, (guest, to): Key, error: &io::Error) {
+    let why = match error.kind() {
+        io::ErrorKind::ConnectionRefused => Unreachable::Port,
+        io::ErrorKind::HostUnreachable => Unreachable::Host,
+        io::ErrorKind::NetworkUnreachable => Unreachable::Network,
+        _ => return,
+    };
+    let mut payload = [0; UDP_HEADER_LEN];
+    payload[..2].copy_from_slice(&guest.port().to_be_bytes());
+    payload[2..4].copy_from_slice(&to.port().to_be_bytes());
+    let packet = Packet { from: guest.ip(), to: to.ip(), protocol: IpProtocol::Udp, payload: &payload };
+    packet::unreachable(wire, &packet, why);
 }
 
 /// A datagram to the guest.
