@@ -22,6 +22,8 @@ use std::net::{IpAddr, SocketAddr};
 const BUFFER: usize = 1 << 20;
 /// More flows are refused.
 const FLOWS: usize = 16384;
+/// Sockets that are kept for new flows.
+const SPARE: usize = 32;
 /// Ports of the gateway for connections that come in, when the peer's own is taken.
 const EPHEMERAL: u16 = 32768;
 
@@ -37,6 +39,30 @@ pub(crate) struct Tcp {
     dirty: Vec<Token>,
     timers: BinaryHeap<Reverse<(Instant, Token)>>,
     next_port: u16,
+    /// Sockets of flows that are over, for new ones: their buffers need not be made and cleared again.
+    spare: Vec<Sockets>,
+}
+
+/// The one socket of a flow.
+struct Sockets {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl Sockets {
+    fn new() -> Sockets {
+        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+        let mut socket = Socket::new(buffer(), buffer());
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(None);
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        Sockets { set, handle }
+    }
+
+    fn get(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
 }
 
 /// Where a flow to the outside stands.
@@ -50,8 +76,7 @@ struct Flow {
     key: Key,
     phase: Phase,
     interface: Interface,
-    sockets: SocketSet<'static>,
-    handle: SocketHandle,
+    sockets: Sockets,
     stream: TcpStream,
     readable: bool,
     writable: bool,
@@ -102,7 +127,7 @@ impl Tcp {
         let kind = |error: io::Error| error.kind();
         let mut stream = TcpStream::connect(to).map_err(kind)?;
         let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).map_err(kind)?;
-        let flow = Flow::new(io, key, stream, Phase::Connecting(syn.to_vec()));
+        let flow = Flow::new(io, key, stream, Phase::Connecting(syn.to_vec()), self.spare.pop());
         self.flows.insert(token, flow);
         self.keys.insert(key, token);
         Ok(())
@@ -125,7 +150,7 @@ impl Tcp {
                     let _ = flow.stream.set_nodelay(true);
                     let endpoint = listen_endpoint(flow.key.1);
                     // Port 0 was refused before.
-                    let _ = flow.socket().listen(endpoint);
+                    let _ = flow.sockets.get().listen(endpoint);
                     flow.ingress(io.now(), wire, &syn);
                 }
                 Ok(None) => {
@@ -185,9 +210,8 @@ impl Tcp {
             from.set_port(self.next_port);
         }
         let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).ok()?;
-        let mut flow = Flow::new(io, (guest, from), stream, Phase::Open);
-        let handle = flow.handle;
-        let socket = flow.sockets.get_mut::<Socket<'_>>(handle);
+        let mut flow = Flow::new(io, (guest, from), stream, Phase::Open, self.spare.pop());
+        let socket = flow.sockets.get();
         let local = IpEndpoint { addr: from.ip().into(), port: from.port() };
         let remote = IpEndpoint { addr: guest.ip().into(), port: guest.port() };
         socket.connect(flow.interface.context(), remote, local).ok()?;
@@ -228,7 +252,7 @@ impl Tcp {
                 self.mark(*token);
                 continue;
             }
-            if let Some(at) = flow.interface.poll_at(now, &flow.sockets)
+            if let Some(at) = flow.interface.poll_at(now, &flow.sockets.set)
                 && flow.timer.is_none_or(|timer| at < timer)
             {
                 let at = at.max(now);
@@ -247,24 +271,22 @@ impl Tcp {
         if let Some(mut flow) = self.flows.remove(&token) {
             self.keys.remove(&flow.key);
             io.deregister(&mut flow.stream);
+            flow.sockets.get().abort();
+            if self.spare.len() < SPARE {
+                self.spare.push(flow.sockets);
+            }
         }
     }
 }
 
 impl Flow {
-    fn new(io: &mut Io, key: Key, stream: TcpStream, phase: Phase) -> Flow {
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-        let mut socket = Socket::new(buffer(), buffer());
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
-        let mut sockets = SocketSet::new(Vec::with_capacity(1));
-        let handle = sockets.add(socket);
+    fn new(io: &mut Io, key: Key, stream: TcpStream, phase: Phase, spare: Option<Sockets>) -> Flow {
+        let sockets = spare.unwrap_or_else(Sockets::new);
         Flow {
             key,
             phase,
             interface: interface(io.now(), key.1.ip(), io.random()),
             sockets,
-            handle,
             stream,
             readable: false,
             writable: false,
@@ -276,14 +298,10 @@ impl Flow {
         }
     }
 
-    fn socket(&mut self) -> &mut Socket<'static> {
-        self.sockets.get_mut(self.handle)
-    }
-
     fn ingress(&mut self, now: Instant, wire: &mut Wire, packet: &[u8]) {
-        self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets);
+        self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets.set);
         self.guest_ended |=
-            matches!(self.socket().state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
+            matches!(self.sockets.get().state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
     }
 
     /// Carries bytes both ways as far as they go. True if the flow is over.
@@ -292,7 +310,7 @@ impl Flow {
             let moved = self.to_host() | self.to_guest();
             let mut port = Port { wire, packet: None };
             let mut sent = false;
-            while self.interface.poll_egress(now, &mut port, &mut self.sockets) != PollResult::None {
+            while self.interface.poll_egress(now, &mut port, &mut self.sockets.set) != PollResult::None {
                 sent = true;
             }
             // Sending makes no room in the buffers: only acknowledgements do.
@@ -300,7 +318,7 @@ impl Flow {
                 break;
             }
         }
-        match self.socket().state() {
+        match self.sockets.get().state() {
             State::Closed => {
                 if !(self.guest_ended && self.host_ended) {
                     reset(&self.stream);
@@ -315,7 +333,7 @@ impl Flow {
 
     fn to_host(&mut self) -> bool {
         let mut moved = false;
-        let (stream, socket) = (&mut self.stream, self.sockets.get_mut::<Socket<'_>>(self.handle));
+        let (stream, socket) = (&mut self.stream, self.sockets.get());
         while self.writable && socket.can_recv() {
             let result = socket.recv(|bytes| match stream.write(bytes) {
                 Ok(len) => (len, Ok(len)),
@@ -340,7 +358,7 @@ impl Flow {
 
     fn to_guest(&mut self) -> bool {
         let mut moved = false;
-        let (stream, socket) = (&mut self.stream, self.sockets.get_mut::<Socket<'_>>(self.handle));
+        let (stream, socket) = (&mut self.stream, self.sockets.get());
         while self.readable && !self.host_ended && socket.can_send() {
             let result = socket.send(|space| match stream.read(space) {
                 Ok(len) => (len, Ok((len, space.len()))),
