@@ -33,14 +33,14 @@ use std::net::SocketAddr;
 #[non_exhaustive]
 pub enum Error {
     /// A port of the host could not be opened.
-    #[error("cannot listen on {address}/{protocol}: {}", reason(.source))]
+    #[error("cannot listen on {address}/{protocol}: {}", reason(.error))]
     Listen {
         /// The host's address and port.
         address: SocketAddr,
         /// TCP or UDP.
         protocol: Protocol,
         /// The host's reason.
-        source: io::Error,
+        error: io::Error,
     },
     /// The host refused what the network's thread needs.
     #[error("the network cannot be started: {0}")]

@@ -110,7 +110,7 @@ impl Network {
     pub fn new(publish: &[Publish]) -> Result<Network, Error> {
         let mut network = Network { device: NetDevice::new(GUEST_MAC, MTU), tcp: vec![], udp: vec![] };
         for one in publish {
-            let listen = |source| Error::Listen { address: one.host, protocol: one.protocol, source };
+            let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
             match one.protocol {
                 Protocol::Tcp => network.tcp.push((open(one.host, Type::STREAM).map_err(listen)?.into(), one.guest)),
                 Protocol::Udp => network.udp.push((open(one.host, Type::DGRAM).map_err(listen)?.into(), one.guest)),
