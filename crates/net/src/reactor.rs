@@ -30,8 +30,13 @@ const BURST: usize = 64;
 /// How long to wait until something is tried again for which the host had no means.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// How long peers may take what the guest had sent when it was switched off.
+const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often flows without an end of their own are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
+
+/// How long the thread goes on looking after it had something to do: an answer that comes at once need not wake it.
+const SPIN: std::time::Duration = std::time::Duration::from_micros(50);
 
 const WAKER: Token = Token(0);
 
@@ -142,7 +147,7 @@ impl Network {
             random: RandomState::new(),
             again: vec![],
         };
-        let ended = Arc::new(AtomicBool::new(false));
+        let (ended, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut reactor = Reactor {
             wire: Wire::new(self.device.clone()),
             device: self.device,
@@ -153,6 +158,7 @@ impl Network {
             icmp: Icmp::default(),
             expiry: Instant::ZERO,
             ended: ended.clone(),
+            cut: cut.clone(),
         };
         for (listener, guest) in self.tcp {
             reactor.tcp.listen(&mut reactor.io, TcpListener::from_std(listener), guest)?;
@@ -161,7 +167,7 @@ impl Network {
             reactor.udp.listen(&mut reactor.io, UdpSocket::from_std(socket), guest)?;
         }
         let thread = std::thread::Builder::new().name("network".into()).spawn(move || reactor.run())?;
-        Ok(Running { waker, ended, thread: Some(thread) })
+        Ok(Running { waker, ended, cut, thread: Some(thread) })
     }
 }
 
@@ -183,11 +189,19 @@ fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A network that runs. Dropping it closes all connections.
+/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds at most).
 pub struct Running {
     waker: Arc<Waker>,
     ended: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Ends all connections at once.
+    pub fn cut(self) {
+        self.cut.store(true, SeqCst);
+    }
 }
 
 impl Drop for Running {
@@ -210,6 +224,7 @@ struct Reactor {
     icmp: Icmp,
     expiry: Instant,
     ended: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
 }
 
 impl Reactor {
@@ -218,8 +233,10 @@ impl Reactor {
         let mut frame = vec![0; wire::frame_size()];
         let mut busy = false;
         let mut next = None;
+        let mut worked = std::time::Instant::now();
         while !self.ended.load(SeqCst) {
-            let asleep = !busy && self.device.sleep();
+            let spinning = worked.elapsed() < SPIN;
+            let asleep = !busy && !spinning && self.device.sleep();
             let wait = if asleep { next } else { Some(std::time::Duration::ZERO) };
             let polled = self.poll.poll(&mut events, wait);
             self.device.awake();
@@ -244,12 +261,33 @@ impl Reactor {
                 self.tcp.accept(&mut self.io, token);
             }
             self.wire.retry();
-            busy = self.receive(&mut frame);
+            let (received, more) = self.receive(&mut frame);
+            busy = more;
+            if received || !events.is_empty() {
+                worked = std::time::Instant::now();
+            }
             self.tcp.serve(&mut self.io, &mut self.wire);
             self.udp.serve(&mut self.io, &mut self.wire);
             self.wire.flush();
             busy |= self.udp.is_busy() && !self.wire.is_full();
             next = self.next_time();
+        }
+        if !self.cut.load(SeqCst) {
+            self.finish(&mut events);
+        }
+    }
+
+    /// The guest is off: what it has sent is still delivered, to peers that take it.
+    fn finish(&mut self, events: &mut Events) {
+        let end = std::time::Instant::now() + FINISH;
+        while self.tcp.finish(&mut self.io) {
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() || self.poll.poll(events, Some(left)).is_err() {
+                break;
+            }
+            for event in events.iter().filter(|event| event.token().0 & 3 == Kind::Tcp as usize) {
+                self.tcp.writable(event.token());
+            }
         }
     }
 
@@ -266,13 +304,13 @@ impl Reactor {
         Some(std::time::Duration::from_micros((next.max(self.io.now()) - self.io.now()).total_micros()))
     }
 
-    /// Takes what the guest has sent. True if there may be more.
-    fn receive(&mut self, frame: &mut [u8]) -> bool {
-        for _ in 0..BURST {
-            let Some((kind, len)) = self.wire.receive(frame) else { return false };
+    /// Takes what the guest has sent: whether there was anything, and whether there may be more.
+    fn receive(&mut self, frame: &mut [u8]) -> (bool, bool) {
+        for i in 0..BURST {
+            let Some((kind, len)) = self.wire.receive(frame) else { return (i > 0, false) };
             self.packet(kind, &frame[ETHERNET..len]);
         }
-        true
+        (true, true)
     }
 
     fn packet(&mut self, kind: u16, bytes: &[u8]) {

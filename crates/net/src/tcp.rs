@@ -267,6 +267,29 @@ impl Tcp {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Ends all flows, as far as what the guest had sent is delivered. True if some of it is not.
+    pub(crate) fn finish(&mut self, io: &mut Io) -> bool {
+        let all: Vec<_> = self.flows.keys().copied().collect();
+        for token in all {
+            let Some(flow) = self.flows.get_mut(&token) else { continue };
+            flow.to_host();
+            if flow.sockets.get().recv_queue() == 0 {
+                if !flow.guest_ended {
+                    reset(&flow.stream);
+                }
+                self.remove(io, token);
+            }
+        }
+        !self.flows.is_empty()
+    }
+
+    /// A socket of the host takes more, while flows end.
+    pub(crate) fn writable(&mut self, token: Token) {
+        if let Some(flow) = self.flows.get_mut(&token) {
+            flow.writable = true;
+        }
+    }
+
     fn remove(&mut self, io: &mut Io, token: Token) {
         if let Some(mut flow) = self.flows.remove(&token) {
             self.keys.remove(&flow.key);

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary as boundary;
 use wasmlinux_devices::{Bus, Console, Streams};
@@ -159,7 +159,7 @@ impl Builder {
         });
         let computer = switched_on.inspect_err(|_| streams.shut())?;
         // From here on an error drops the machine, which pulls the plug.
-        let machine = Machine { computer, control, console, _network: network };
+        let machine = Machine { computer, control, console, network: Mutex::new(network) };
         match machine.control.ready(BOOT_LIMIT) {
             Phase::Lost { .. } => {
                 Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
@@ -228,8 +228,8 @@ pub struct Machine {
     computer: computer::Machine,
     control: Arc<Control>,
     console: Console,
-    /// Its thread ends with the machine.
-    _network: Option<wasmlinux_net::Running>,
+    /// While the machine is on.
+    network: Mutex<Option<wasmlinux_net::Running>>,
 }
 
 impl Machine {
@@ -260,14 +260,20 @@ impl Machine {
         Ok(self.wait())
     }
 
-    /// Waits until the machine is off, for whatever reason.
+    /// Waits until the machine is off, for whatever reason, and what it has sent to the network is delivered.
     pub fn wait(&self) -> Outcome {
-        self.computer.wait()
+        let outcome = self.computer.wait();
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match network {
+            Some(network) if outcome == Outcome::Unplugged => network.cut(),
+            network => drop(network),
+        }
+        outcome
     }
 
     /// Waits until the machine is off, not longer than `limit`; None if it is still on.
     pub fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
-        self.control.off(limit).then(|| self.computer.wait())
+        self.control.off(limit).then(|| self.wait())
     }
 
     /// How the machine ended; None while it is on.
@@ -289,7 +295,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.computer.power_off();
-        self.computer.wait();
+        self.wait();
     }
 }
 

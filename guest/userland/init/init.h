@@ -19,6 +19,8 @@ void mounts_make(void);
 
 /* network.c: loopback and, if there is one, the Ethernet. Failures are logged. */
 void network_up(void);
+/* Waits until what was sent on closed connections has arrived, for two seconds at most. */
+void network_finish(void);
 
 /*
  * stream.c: opens a stream of the machine, close-on-exec; -1 and errno. A stream is

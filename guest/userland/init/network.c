@@ -9,8 +9,10 @@
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -117,6 +119,41 @@ static void set_up6(int index)
 	if (ioctl(fd, SIOCSIFADDR, &address) || ioctl(fd, SIOCADDRT, &route))
 		log_message(4, ETHERNET ": IPv6: %s", strerror(errno));
 	close(fd);
+}
+
+/*
+ * Whether a connection on the Ethernet that nobody has open any more still has something
+ * to send: state FIN_WAIT1, CLOSING or LAST_ACK in the kernel's table.
+ */
+static int is_sending(const char *table)
+{
+	char line[256], local[40];
+	unsigned state;
+	int found = 0;
+	FILE *file = fopen(table, "re");
+
+	if (!file)
+		return 0;
+	while (!found && fgets(line, sizeof line, file)) {
+		if (sscanf(line, " %*[^:]: %39[^:]:%*x %*[^:]:%*x %x", local, &state) != 2)
+			continue;
+		found = (state == 4 || state == 9 || state == 11) &&
+			strcmp(local, "0100007F") &&
+			strcmp(local, "00000000000000000000000001000000");
+	}
+	fclose(file);
+	return found;
+}
+
+void network_finish(void)
+{
+	static const struct timespec moment = { .tv_nsec = 1000000 };
+	unsigned turns = 2000;
+
+	if (!if_nametoindex(ETHERNET))
+		return;
+	while (turns-- && (is_sending("/proc/net/tcp") || is_sending("/proc/net/tcp6")))
+		nanosleep(&moment, NULL);
 }
 
 void network_up(void)
