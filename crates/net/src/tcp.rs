@@ -272,7 +272,7 @@ impl Tcp {
         let all: Vec<_> = self.flows.keys().copied().collect();
         for token in all {
             let Some(flow) = self.flows.get_mut(&token) else { continue };
-            flow.to_host();
+            flow.send_out();
             if flow.sockets.get().recv_queue() == 0 {
                 if !flow.guest_ended {
                     reset(&flow.stream);
@@ -330,7 +330,7 @@ impl Flow {
     /// Carries bytes both ways as far as they go. True if the flow is over.
     fn serve(&mut self, now: Instant, wire: &mut Wire) -> bool {
         loop {
-            let moved = self.to_host() | self.to_guest();
+            let moved = self.send_out() | self.take_in();
             let mut port = Port { wire, packet: None };
             let mut sent = false;
             while self.interface.poll_egress(now, &mut port, &mut self.sockets.set) != PollResult::None {
@@ -354,7 +354,8 @@ impl Flow {
         }
     }
 
-    fn to_host(&mut self) -> bool {
+    /// From the guest to the host's socket. True if something moved.
+    fn send_out(&mut self) -> bool {
         let mut moved = false;
         let (stream, socket) = (&mut self.stream, self.sockets.get());
         while self.writable && socket.can_recv() {
@@ -379,7 +380,8 @@ impl Flow {
         moved
     }
 
-    fn to_guest(&mut self) -> bool {
+    /// From the host's socket to the guest. True if something moved.
+    fn take_in(&mut self) -> bool {
         let mut moved = false;
         let (stream, socket) = (&mut self.stream, self.sockets.get());
         while self.readable && !self.host_ended && socket.can_send() {

@@ -111,7 +111,7 @@ impl Device for Port<'_> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sender<'_>> {
-        (!self.wire.is_full()).then(|| Sender(self.wire))
+        (!self.wire.is_full()).then_some(Sender(self.wire))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

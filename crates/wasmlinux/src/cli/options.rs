@@ -17,7 +17,7 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Boot a machine, run a command in it, exit with its status
-    Run(Run),
+    Run(Box<Run>),
     /// Print a completion script for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
