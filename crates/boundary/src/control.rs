@@ -71,9 +71,31 @@ constants! { TASK_LIMITS:
     TASK_BUFFER: u32 = 1 << 20;
 }
 
+constants! { NETWORK:
+    /// The guest's IPv4 address, as the others. In IPv6 everybody has fd00:: followed by the same last number, digit for digit.
+    NET_GUEST: u32 = 0x0a00_020f;
+    /// The gateway, which stands for the host.
+    NET_GATEWAY: u32 = 0x0a00_0202;
+    /// The name server.
+    NET_DNS: u32 = 0x0a00_0203;
+    /// Bits of the IPv4 network.
+    NET_PREFIX: u32 = 24;
+    /// Bits of the IPv6 network.
+    NET_PREFIX6: u32 = 64;
+}
+
 /// The header `control.h` of `/init`.
 pub fn control_header() -> String {
-    let tables =
-        [STREAMS, crate::machine::TERMINALS, TO_INIT, RUN_FLAGS, FROM_INIT, FAILED_STEPS, TASK_MESSAGES, TASK_LIMITS];
+    let tables = [
+        NETWORK,
+        STREAMS,
+        crate::machine::TERMINALS,
+        TO_INIT,
+        RUN_FLAGS,
+        FROM_INIT,
+        FAILED_STEPS,
+        TASK_MESSAGES,
+        TASK_LIMITS,
+    ];
     header("WASMLINUX_CONTROL_H", "CONTROL_", &tables, "")
 }

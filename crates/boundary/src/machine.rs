@@ -24,6 +24,17 @@ constants! { IRQS:
     IRQ_TIMER: u32 = 0;
     /// A stream became readable or writable, or was closed by the host.
     IRQ_STREAM: u32 = 1;
+    /// The network device.
+    IRQ_NET: u32 = 2;
+}
+
+constants! { MMIO:
+    /// Physical address of the first window of device registers: above all memory.
+    MMIO_BASE: u32 = 0xffff_0000;
+    /// Bytes of a window.
+    MMIO_WINDOW: u32 = 4096;
+    /// Windows, the n-th at MMIO_BASE + n * MMIO_WINDOW.
+    MMIO_WINDOWS: u32 = 8;
 }
 
 constants! { POWER:
@@ -147,7 +158,7 @@ boot_info! {
 /// The header `asm/boundary.h` of the kernel.
 pub fn machine_header() -> String {
     let version = format!("\n#define MACHINE_VERSION {MACHINE_VERSION}\n");
-    let tables = [LIMITS, IRQS, POWER, ENTRIES, PTE, RESUMES, RESULTS, POLL, TERMINALS];
+    let tables = [LIMITS, IRQS, MMIO, POWER, ENTRIES, PTE, RESUMES, RESULTS, POLL, TERMINALS];
     let rest = version + "\n#ifndef __ASSEMBLY__\n#include <linux/types.h>\n#endif\n" + BOOT_INFO_C;
     header("_ASM_WASM_BOUNDARY_H", "MACHINE_", &tables, &rest)
 }

@@ -1,16 +1,22 @@
-//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, and the
-//! [`Console`], which keeps what the kernel says.
+//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the [`Console`], which keeps what
+//! the kernel says, and on a [`Bus`] the devices with registers: [`NetDevice`].
 //!
 //! Nothing here knows the engine: the machine calls the `guest_*` functions, everybody else holds
 //! ordinary [`std::io`] readers and writers.
 #![forbid(unsafe_code)]
 
+mod bus;
 mod console;
+mod memory;
 mod pipe;
 mod streams;
+mod virtio;
 
+pub use bus::{Bus, Device};
 pub use console::Console;
+pub use memory::GuestMemory;
 pub use streams::{StreamReader, StreamWriter, Streams};
+pub use virtio::{NetDevice, Sent};
 
 /// The machine's interrupt lines, as a device sees them.
 pub trait Interrupt: Send + Sync {

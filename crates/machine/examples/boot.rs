@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         guest,
         cache: None,
         streams: Streams::new(),
+        bus: Default::default(),
         console: Box::new(|text| {
             let _ = std::io::stderr().write_all(text);
         }),

@@ -21,7 +21,7 @@ use std::{
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info};
-use wasmlinux_devices::Streams;
+use wasmlinux_devices::{Bus, Streams};
 use wasmtime::InstancePre;
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
@@ -131,6 +131,7 @@ pub(crate) struct Cpu {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Clock,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) bus: Arc<Bus>,
     pub(crate) console: ConsoleSink,
     programs: Programs,
     /// Programs loaded, until module_drop().
@@ -273,6 +274,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         board: Arc::new(board),
         clock,
         streams: config.streams,
+        bus: config.bus,
         console: config.console,
         programs: Programs::new(config.guest, config.cache.as_deref()),
         handles: HashMap::new(),

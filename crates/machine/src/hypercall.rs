@@ -53,6 +53,8 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
         bytes(at, len, |cpu, buf| cpu.streams.guest_write(id, buf))
     })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
+    linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
+    linker.func_wrap(m, "mmio_write", |at: u32, size: u32, value: u32| cpu(|cpu| cpu.bus.write(at, size, value)))?;
     linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;
     Ok(())
 }

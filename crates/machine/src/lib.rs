@@ -38,7 +38,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
-use wasmlinux_devices::Streams;
+use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams};
 
 /// Takes what the kernel writes to its console, in pieces of any length.
 pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -57,6 +57,8 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// The byte pipes between host and guest.
     pub streams: Arc<Streams>,
+    /// The devices with registers.
+    pub bus: Arc<Bus>,
     /// Gets what the kernel writes to its console: its messages.
     pub console: ConsoleSink,
 }
@@ -107,8 +109,11 @@ impl Machine {
         let interrupts = board.interrupts();
         let shared =
             Arc::new(Shared { outcome: Mutex::default(), ended: Condvar::new(), interrupts: interrupts.clone() });
-        config.streams.connect(interrupts);
-        let streams = config.streams.clone();
+        config.streams.connect(interrupts.clone());
+        let memory: Arc<dyn GuestMemory> = board.physical.clone();
+        let line: Arc<dyn Interrupt> = interrupts;
+        config.bus.connect(&memory, &line);
+        let (streams, bus) = (config.streams.clone(), config.bus.clone());
         let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("machine".into())
@@ -117,6 +122,7 @@ impl Machine {
                 cpu::run(board, config, |outcome| {
                     *of_thread.outcome() = Some(outcome);
                     streams.shut();
+                    bus.disconnect();
                     of_thread.ended.notify_all();
                 });
             })

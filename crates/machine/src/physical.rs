@@ -5,8 +5,13 @@ use std::{
     io,
     os::fd::{AsRawFd, FromRawFd},
     ptr,
+    sync::atomic::{
+        AtomicU16,
+        Ordering::{Acquire, Release},
+    },
 };
 use wasmlinux_boundary::WASM_PAGE;
+use wasmlinux_devices::GuestMemory;
 
 /// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
 /// the kernel is a trap.
@@ -91,6 +96,47 @@ impl Physical {
 
     pub(crate) fn write_u32(&self, at: u32, value: u32) -> Option<()> {
         self.slice(at, 4)?.copy_from_slice(&value.to_le_bytes());
+        Some(())
+    }
+}
+
+impl Physical {
+    /// Where `len` bytes at a physical address lie, or None if they are not all memory.
+    fn find(&self, at: u32, len: usize) -> Option<*mut u8> {
+        let at = at as usize;
+        (at >= WASM_PAGE as usize && at.checked_add(len)? <= self.size).then(|| self.base.wrapping_add(at))
+    }
+
+    fn find_u16(&self, at: u32) -> Option<&AtomicU16> {
+        let at: *mut u16 = self.find(at, 2)?.cast();
+        // SAFETY: in bounds and mapped for as long as self lives; aligned by the check; the guest's accesses of it are single ones.
+        at.is_aligned().then(|| unsafe { AtomicU16::from_ptr(at) })
+    }
+}
+
+/// For devices, from any thread, while the guest runs. What the guest changes meanwhile arrives in any mixture: no
+/// reference to those bytes is made, and all values are valid bytes.
+impl GuestMemory for Physical {
+    fn read(&self, at: u32, to: &mut [u8]) -> Option<()> {
+        let from = self.find(at, to.len())?;
+        // SAFETY: in bounds and mapped; `to` is a buffer of the host, which guest memory never is.
+        unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
+        Some(())
+    }
+
+    fn write(&self, at: u32, from: &[u8]) -> Option<()> {
+        let to = self.find(at, from.len())?;
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+        Some(())
+    }
+
+    fn load_u16(&self, at: u32) -> Option<u16> {
+        Some(self.find_u16(at)?.load(Acquire))
+    }
+
+    fn store_u16(&self, at: u32, value: u16) -> Option<()> {
+        self.find_u16(at)?.store(value, Release);
         Some(())
     }
 }

@@ -39,6 +39,9 @@ pub enum Error {
     /// The machine could not be switched on.
     #[error(transparent)]
     Machine(#[from] wasmlinux_machine::Error),
+    /// The network could not be set up: a port of the host is in use, perhaps.
+    #[error(transparent)]
+    Network(#[from] wasmlinux_net::Error),
     /// The machine ended before its first process was up.
     #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
     Boot {

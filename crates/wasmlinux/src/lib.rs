@@ -38,3 +38,4 @@ pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
 pub use wasmlinux_machine::Outcome;
+pub use wasmlinux_net::{Protocol, Publish, PublishError};

@@ -6,15 +6,17 @@ use crate::task::HostTask;
 use crate::{Error, Outcome};
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary as boundary;
-use wasmlinux_devices::{Console, Streams};
+use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_machine as computer;
+use wasmlinux_net::{Network, Publish};
 
 /// Least memory of a machine, in bytes.
 pub const MEMORY_MIN: u64 = 32 << 20;
@@ -39,6 +41,8 @@ pub struct Builder {
     kernel_args: Vec<String>,
     kernel_log: Option<(u8, Box<dyn Write + Send>)>,
     cache: Option<PathBuf>,
+    network: bool,
+    publish: Vec<Publish>,
 }
 
 impl Builder {
@@ -51,6 +55,8 @@ impl Builder {
             kernel_args: Vec::new(),
             kernel_log: None,
             cache: default_cache(),
+            network: true,
+            publish: Vec::new(),
         }
     }
 
@@ -105,6 +111,19 @@ impl Builder {
         self
     }
 
+    /// Whether the machine has a network; it has if nothing is said. The guest then reaches what this process can reach,
+    /// and this host by the name `host.internal`. Nothing reaches the guest but by [`Builder::publish`].
+    pub fn network(mut self, on: bool) -> Builder {
+        self.network = on;
+        self
+    }
+
+    /// Lets a port of this host lead to one of the guest. Without a network it does nothing.
+    pub fn publish(mut self, port: Publish) -> Builder {
+        self.publish.push(port);
+        self
+    }
+
     /// Switches the machine on and waits until its first process is up.
     ///
     /// # Errors
@@ -123,7 +142,11 @@ impl Builder {
         if needed > memory {
             return Err(Error::FilesTooLarge { memory, files: added.len() as u64, needed });
         }
-        let cmdline = self.cmdline()?;
+        let network = if self.network { Some(Network::new(&self.publish)?) } else { None };
+        let mut bus = Bus::default();
+        let at = network.as_ref().and_then(|network| bus.plug(network.device()));
+        let cmdline = self.cmdline(at)?;
+        let network = network.map(Network::start).transpose()?;
         let console = match self.kernel_log {
             Some((_, writer)) => Console::with_live(MESSAGES, writer),
             None => Console::new(MESSAGES),
@@ -138,11 +161,12 @@ impl Builder {
             guest: bundle.clone(),
             cache: self.cache,
             streams: streams.clone(),
+            bus: Arc::new(bus),
             console: Box::new(console.sink()),
         });
         let computer = switched_on.inspect_err(|_| streams.shut())?;
         // From here on an error drops the machine, which pulls the plug.
-        let machine = Machine { computer, control, console };
+        let machine = Machine { computer, control, console, network: Mutex::new(network) };
         match machine.control.ready(BOOT_LIMIT) {
             Phase::Lost { .. } => {
                 Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
@@ -169,10 +193,14 @@ impl Builder {
         Ok(writer.finish())
     }
 
-    fn cmdline(&self) -> Result<String, Error> {
+    /// With the physical address of the network device, if there is one.
+    fn cmdline(&self, network: Option<u32>) -> Result<String, Error> {
         // The kernel shows what is less than its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
         let mut text = format!("loglevel={level}");
+        if let Some(at) = network {
+            let _ = write!(text, " virtio_mmio.device={}@{at:#x}:{}", boundary::MMIO_WINDOW, boundary::IRQ_NET);
+        }
         for arg in &self.kernel_args {
             text.push(' ');
             text.push_str(arg);
@@ -207,6 +235,8 @@ pub struct Machine {
     computer: computer::Machine,
     control: Arc<Control>,
     console: Console,
+    /// While the machine is on.
+    network: Mutex<Option<wasmlinux_net::Running>>,
 }
 
 impl Machine {
@@ -237,14 +267,20 @@ impl Machine {
         Ok(self.wait())
     }
 
-    /// Waits until the machine is off, for whatever reason.
+    /// Waits until the machine is off, for whatever reason, and what it has sent to the network is delivered.
     pub fn wait(&self) -> Outcome {
-        self.computer.wait()
+        let outcome = self.computer.wait();
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match network {
+            Some(network) if outcome == Outcome::Unplugged => network.cut(),
+            network => drop(network),
+        }
+        outcome
     }
 
     /// Waits until the machine is off, not longer than `limit`; None if it is still on.
     pub fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
-        self.control.off(limit).then(|| self.computer.wait())
+        self.control.off(limit).then(|| self.wait())
     }
 
     /// How the machine ended; None while it is on.
@@ -266,7 +302,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.computer.power_off();
-        self.computer.wait();
+        self.wait();
     }
 }
 

@@ -17,6 +17,11 @@ void log_message(int level, const char *format, ...)
 /* mounts.c: file systems, device nodes, the host's name. Failures are logged; what works is there. */
 void mounts_make(void);
 
+/* network.c: loopback and, if there is one, the Ethernet. Failures are logged. */
+void network_up(void);
+/* Waits until what was sent on closed connections has arrived, for two seconds at most. */
+void network_finish(void);
+
 /*
  * stream.c: opens a stream of the machine, close-on-exec; -1 and errno. A stream is
  * closed for the host when the last descriptor of it is.

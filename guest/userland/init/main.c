@@ -92,6 +92,7 @@ int main(int argc, char **argv)
 	umask(022);
 	if (strcmp(name, "control")) {
 		mounts_make();
+		network_up();
 		fill_standard_streams();
 		log_open();
 		if (system)

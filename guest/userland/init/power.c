@@ -9,6 +9,7 @@
 
 void power_down(int how)
 {
+	network_finish();
 	sync();
 	reboot(how);
 	log_message(3, "the machine cannot be switched off: %s", strerror(errno));

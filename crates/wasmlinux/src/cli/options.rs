@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use wasmlinux::{MEMORY_DEFAULT, MEMORY_MAX};
+use wasmlinux::{MEMORY_DEFAULT, MEMORY_MAX, Publish, PublishError};
 
 /// Linux in one file: the real kernel, compiled to WebAssembly, runs the command.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Boot a machine, run a command in it, exit with its status
-    Run(Run),
+    Run(Box<Run>),
     /// Print a completion script for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -33,6 +33,7 @@ Examples:
   wasmlinux run -e NAME=value -w /tmp env
   wasmlinux run --add ./prog:/bin/prog prog argument
   wasmlinux run --add ./folder:/data ls -l /data
+  wasmlinux run -p 8080:80 --add ./folder:/www httpd -f -h /www
 
 Exit status:
   the command's own; 128+N if signal N ended it; 125 for a failure of wasmlinux itself,
@@ -79,6 +80,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOST:GUEST", value_parser = OsStringValueParser::new().try_map(add))]
     pub(crate) add: Vec<(PathBuf, OsString)>,
 
+    /// Let a port of the host (on 127.0.0.1 if no address is given) lead to one of the guest; also ranges of ports
+    #[arg(short = 'p', long = "publish", value_name = "[HOSTIP:]HOST:GUEST[/udp]", value_parser = publish)]
+    pub(crate) publish: Vec<Ports>,
+
+    /// `user`: the guest reaches what this host can reach, and this host as `host.internal`; `none`: no network but loopback
+    #[arg(long, value_name = "KIND", value_enum, default_value = "user")]
+    pub(crate) network: Network,
+
     /// Print kernel messages up to a level (0 emergencies, 4 warnings, 6 information, 7 debugging) on standard error
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "6",
         value_parser = clap::value_parser!(u8).range(0..=7))]
@@ -95,6 +104,20 @@ pub(crate) struct Run {
     /// The command and its arguments; without any, a shell
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// The kinds of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Network {
+    User,
+    None,
+}
+
+/// What one `-p` says.
+pub(crate) type Ports = std::sync::Arc<[Publish]>;
+
+fn publish(text: &str) -> Result<Ports, PublishError> {
+    Publish::parse(text).map(Into::into)
 }
 
 impl Run {

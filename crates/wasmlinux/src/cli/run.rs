@@ -1,5 +1,5 @@
 //! `wasmlinux run`: a machine for one command.
-use super::options::Run;
+use super::options::{Network, Run};
 use super::terminal::Raw;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
 use super::{complain, explain, pump, signals, terminal};
@@ -46,6 +46,14 @@ pub(crate) fn run(options: &Run) -> u8 {
     }
     for arg in &options.kernel_arg {
         builder = builder.kernel_arg(arg);
+    }
+    if options.network == Network::None && !options.publish.is_empty() {
+        complain("-p needs a network, and --network none asks for none");
+        return STATUS_ERROR;
+    }
+    builder = builder.network(options.network == Network::User);
+    for port in options.publish.iter().flat_map(|ports| ports.iter()) {
+        builder = builder.publish(*port);
     }
     if let Some(level) = options.kernel_log {
         builder = builder.kernel_log(level, io::stderr());

@@ -68,6 +68,11 @@ int host_stream_poll(unsigned int stream);
 HOST_IMPORT(stream_close)
 void host_stream_close(unsigned int stream);
 
+HOST_IMPORT(mmio_read)
+u32 host_mmio_read(unsigned long addr, unsigned int size);
+HOST_IMPORT(mmio_write)
+void host_mmio_write(unsigned long addr, unsigned int size, u32 value);
+
 /* The other direction: what the host calls */
 #define HOST_EXPORT(name) __attribute__((export_name(#name), used))
 

@@ -1,0 +1,58 @@
+//! A user-mode network: at the other end of the guest's wire there is no network, but a translator. It plays the gateway
+//! and every remote host, and turns the guest's connections into sockets of this process, and published ports of the host
+//! into connections to the guest. No privileges, no packets on the host's network that an ordinary program could not send.
+//!
+//! ```text
+//!  guest ── virtio-net ── wire.rs ─┬─ tcp.rs   a flow: smoltcp's TCP on the guest's side, a socket on the host's
+//!                                  ├─ udp.rs   a flow: a socket, datagrams both ways
+//!                                  ├─ icmp.rs  echo: answered for the gateway, by a ping socket for others
+//!                                  └─ link.rs  ARP, neighbour discovery, DHCP
+//!  reactor.rs  the thread that does all this      address.rs  who has which address      publish.rs  `-p`
+//! ```
+#![forbid(unsafe_code)]
+
+mod address;
+mod icmp;
+mod link;
+mod packet;
+mod publish;
+mod reactor;
+mod resolver;
+mod tcp;
+mod udp;
+mod wire;
+
+pub use publish::{Protocol, Publish, PublishError};
+pub use reactor::{Network, Running};
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why there is no network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A port of the host could not be opened.
+    #[error("cannot listen on {address}/{protocol}: {}", reason(.error))]
+    Listen {
+        /// The host's address and port.
+        address: SocketAddr,
+        /// TCP or UDP.
+        protocol: Protocol,
+        /// The host's reason.
+        error: io::Error,
+    },
+    /// The host refused what the network's thread needs.
+    #[error("the network cannot be started: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// What to do about it, too.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; publish another one".into(),
+        io::ErrorKind::PermissionDenied => "not permitted; publish a port from 1024 on".into(),
+        io::ErrorKind::AddrNotAvailable => "this host does not have that address".into(),
+        _ => error.to_string(),
+    }
+}

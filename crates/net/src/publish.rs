@@ -1,0 +1,135 @@
+//! Ports of the host that lead to ports of the guest, as `docker run -p` has them.
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// TCP or UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+/// One published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// Where this process listens. Port 0 lets the host choose.
+    pub host: SocketAddr,
+    /// The port of the guest.
+    pub guest: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+/// Why a text says no ports.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; give [HOSTIP:]HOSTPORT:GUESTPORT[/udp], as 8080:80 or 127.0.0.1:8000-8010:8000-8010")]
+pub struct PublishError(String);
+
+impl Publish {
+    /// Reads `[HOSTIP:]HOSTPORT:GUESTPORT[/tcp|/udp]`, where both ports may be ranges `FIRST-LAST` of one length. Without an
+    /// address it is 127.0.0.1; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// If the text is something else.
+    pub fn parse(text: &str) -> Result<Vec<Publish>, PublishError> {
+        let wrong = |what: String| Err(PublishError(what));
+        let (ports, protocol) = match text.split_once('/') {
+            None | Some((_, "tcp")) => (text.strip_suffix("/tcp").unwrap_or(text), Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((_, other)) => return wrong(format!("`{other}` is no protocol")),
+        };
+        let Some((rest, guest)) = ports.rsplit_once(':') else { return wrong("the guest's port is missing".into()) };
+        let (address, host) = match rest.rsplit_once(':') {
+            None => (IpAddr::V4(Ipv4Addr::LOCALHOST), rest),
+            Some((address, host)) => {
+                let inner = address.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+                match inner.unwrap_or(address).parse::<IpAddr>() {
+                    Ok(ip) if ip.is_ipv6() == inner.is_some() => (ip, host),
+                    _ => return wrong(format!("`{address}` is no address of the host")),
+                }
+            }
+        };
+        let (host, guest) = (range(host)?, range(guest)?);
+        if host.len() != guest.len() {
+            return wrong(format!("{} ports of the host for {} of the guest", host.len(), guest.len()));
+        }
+        let pairs = host.zip(guest);
+        Ok(pairs.map(|(host, guest)| Publish { host: SocketAddr::new(address, host), guest, protocol }).collect())
+    }
+}
+
+fn range(text: &str) -> Result<impl ExactSizeIterator<Item = u16> + use<>, PublishError> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 && !text.starts_with('+') => Ok(port),
+        _ => Err(PublishError(format!("`{text}` is no port (1 to 65535)"))),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if last < first {
+        return Err(PublishError(format!("`{text}` is no range of ports")));
+    }
+    Ok((0..last - first + 1).map(move |i| first + i))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        match Publish::parse(text) {
+            Ok(all) => all
+                .iter()
+                .map(|one| format!("{}>{}/{}", one.host, one.guest, one.protocol))
+                .collect::<Vec<_>>()
+                .join(" "),
+            Err(error) => error.0,
+        }
+    }
+
+    #[test]
+    fn ports_are_dockers() {
+        assert_eq!(parsed("8080:80"), "127.0.0.1:8080>80/tcp");
+        assert_eq!(parsed("8080:80/tcp"), "127.0.0.1:8080>80/tcp");
+        assert_eq!(parsed("0.0.0.0:53:5353/udp"), "0.0.0.0:53>5353/udp");
+        assert_eq!(parsed("[::1]:80:8080"), "[::1]:80>8080/tcp");
+        assert_eq!(parsed("8000-8001:80-81"), "127.0.0.1:8000>80/tcp 127.0.0.1:8001>81/tcp");
+        assert_eq!(Publish::parse("1-65535:1-65535").map(|all| all.len()), Ok(65535));
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused() {
+        for text in [
+            "",
+            ":",
+            "80",
+            "80:",
+            ":80",
+            "a:80",
+            "0:80",
+            "80:65536",
+            "1.2.3:1:1",
+            "::1:80:80",
+            "[1.2.3.4]:1:1",
+            "1-2:1",
+            "2-1:2-1",
+            "80:80/sctp",
+            "80:80/",
+            "-1:1",
+            "+1:1",
+            "1:1 ",
+        ] {
+            assert!(Publish::parse(text).is_err(), "{text}");
+        }
+    }
+}

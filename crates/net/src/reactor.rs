@@ -1,0 +1,337 @@
+//! The network's thread: waits for the guest, for sockets and for time, and lets the protocols do what is to be done.
+use crate::Error;
+use crate::address::{self, GUEST_MAC, MTU};
+use crate::icmp::Icmp;
+use crate::link;
+use crate::packet::Packet;
+use crate::publish::{Protocol, Publish};
+use crate::tcp::Tcp;
+use crate::udp::Udp;
+use crate::wire::{self, ETHERNET, TYPE_ARP, Wire};
+use mio::event::Source;
+use mio::net::{TcpListener, UdpSocket};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpProtocol;
+use socket2::{Domain, Socket, Type};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use wasmlinux_devices::NetDevice;
+
+/// Connections of the host that may wait until they are taken.
+const BACKLOG: i32 = 1024;
+/// Frames of the guest that are looked at before sockets have their turn.
+const BURST: usize = 64;
+/// How long to wait until something is tried again for which the host had no means.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How long peers may take what the guest had sent when it was switched off.
+const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
+/// How often flows without an end of their own are looked at.
+const EXPIRY: Duration = Duration::from_secs(5);
+
+/// How long the thread goes on looking after it had something to do: an answer that comes at once need not wake it.
+const SPIN: std::time::Duration = std::time::Duration::from_micros(50);
+
+const WAKER: Token = Token(0);
+
+/// What a token belongs to: its two lowest bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp = 0,
+    Udp = 1,
+    Icmp = 2,
+}
+
+/// What protocols need of the thread.
+pub(crate) struct Io {
+    registry: Registry,
+    next: usize,
+    epoch: std::time::Instant,
+    now: Instant,
+    random: RandomState,
+    again: Vec<Token>,
+}
+
+impl Io {
+    /// A token that was never used.
+    pub(crate) fn token(&mut self, kind: Kind) -> Token {
+        self.next += 1;
+        Token((self.next << 2) | kind as usize)
+    }
+
+    /// Waits for something from now on; tells as soon as it is ready.
+    pub(crate) fn register(&mut self, kind: Kind, source: &mut impl Source, interest: Interest) -> io::Result<Token> {
+        let token = self.token(kind);
+        self.registry.register(source, token, interest)?;
+        Ok(token)
+    }
+
+    pub(crate) fn deregister(&mut self, source: &mut impl Source) {
+        // Closing does it too.
+        let _ = self.registry.deregister(source);
+    }
+
+    /// Looks at this once more in a moment.
+    pub(crate) fn again(&mut self, token: Token) {
+        self.again.push(token);
+    }
+
+    /// The time of this turn.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn tick(&mut self) {
+        self.now = Instant::from_micros(self.epoch.elapsed().as_micros() as i64);
+    }
+
+    /// A number that the guest cannot guess.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.next += 1;
+        let mut hasher = self.random.build_hasher();
+        hasher.write_usize(self.next);
+        hasher.finish()
+    }
+}
+
+/// A network that is ready: its ports are open, and its device can be plugged in.
+pub struct Network {
+    device: Arc<NetDevice>,
+    tcp: Vec<(std::net::TcpListener, u16)>,
+    udp: Vec<(std::net::UdpSocket, u16)>,
+}
+
+impl Network {
+    /// Opens the ports of the host.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] for the first that cannot be opened.
+    pub fn new(publish: &[Publish]) -> Result<Network, Error> {
+        let mut network = Network { device: NetDevice::new(GUEST_MAC, MTU), tcp: vec![], udp: vec![] };
+        for one in publish {
+            let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
+            match one.protocol {
+                Protocol::Tcp => network.tcp.push((open(one.host, Type::STREAM).map_err(listen)?.into(), one.guest)),
+                Protocol::Udp => network.udp.push((open(one.host, Type::DGRAM).map_err(listen)?.into(), one.guest)),
+            }
+        }
+        Ok(network)
+    }
+
+    /// The device to plug into the machine.
+    pub fn device(&self) -> Arc<NetDevice> {
+        self.device.clone()
+    }
+
+    /// Starts the network's thread.
+    ///
+    /// # Errors
+    /// [`Error::Start`].
+    pub fn start(self) -> Result<Running, Error> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let wake = waker.clone();
+        // It is awake then, or there is nothing that could be done about it.
+        self.device.connect_wire(move || drop(wake.wake()));
+        let io = Io {
+            registry: poll.registry().try_clone()?,
+            next: 0,
+            epoch: std::time::Instant::now(),
+            now: Instant::ZERO,
+            random: RandomState::new(),
+            again: vec![],
+        };
+        let (ended, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let mut reactor = Reactor {
+            wire: Wire::new(self.device.clone()),
+            device: self.device,
+            poll,
+            io,
+            tcp: Tcp::default(),
+            udp: Udp::default(),
+            icmp: Icmp::default(),
+            expiry: Instant::ZERO,
+            ended: ended.clone(),
+            cut: cut.clone(),
+        };
+        for (listener, guest) in self.tcp {
+            reactor.tcp.listen(&mut reactor.io, TcpListener::from_std(listener), guest)?;
+        }
+        for (socket, guest) in self.udp {
+            reactor.udp.listen(&mut reactor.io, UdpSocket::from_std(socket), guest)?;
+        }
+        let thread = std::thread::Builder::new().name("network".into()).spawn(move || reactor.run())?;
+        Ok(Running { waker, ended, cut, thread: Some(thread) })
+    }
+}
+
+fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and :: can both be published.
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        // A port whose last connections are still being forgotten is free.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    if kind == Type::STREAM {
+        socket.listen(BACKLOG)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds at most).
+pub struct Running {
+    waker: Arc<Waker>,
+    ended: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Ends all connections at once.
+    pub fn cut(self) {
+        self.cut.store(true, SeqCst);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ended.store(true, SeqCst);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Reactor {
+    device: Arc<NetDevice>,
+    wire: Wire,
+    poll: Poll,
+    io: Io,
+    tcp: Tcp,
+    udp: Udp,
+    icmp: Icmp,
+    expiry: Instant,
+    ended: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
+}
+
+impl Reactor {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut frame = vec![0; wire::frame_size()];
+        let mut busy = false;
+        let mut next = None;
+        let mut worked = std::time::Instant::now();
+        while !self.ended.load(SeqCst) {
+            let spinning = worked.elapsed() < SPIN;
+            let asleep = !busy && !spinning && self.device.sleep();
+            let wait = if asleep { next } else { Some(std::time::Duration::ZERO) };
+            let polled = self.poll.poll(&mut events, wait);
+            self.device.awake();
+            if let Err(error) = polled
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!("the network has failed: {error}");
+                return;
+            }
+            self.io.tick();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    token if token.0 & 3 == Kind::Tcp as usize => {
+                        self.tcp.ready(&mut self.io, &mut self.wire, token, event);
+                    }
+                    token if token.0 & 3 == Kind::Udp as usize => self.udp.ready(token),
+                    token => self.icmp.ready(&mut self.wire, token),
+                }
+            }
+            for token in std::mem::take(&mut self.io.again) {
+                self.tcp.accept(&mut self.io, token);
+            }
+            self.wire.retry();
+            let (received, more) = self.receive(&mut frame);
+            busy = more;
+            if received || !events.is_empty() {
+                worked = std::time::Instant::now();
+            }
+            self.tcp.serve(&mut self.io, &mut self.wire);
+            self.udp.serve(&mut self.io, &mut self.wire);
+            self.wire.flush();
+            busy |= self.udp.is_busy() && !self.wire.is_full();
+            next = self.next_time();
+        }
+        if !self.cut.load(SeqCst) {
+            self.finish(&mut events);
+        }
+    }
+
+    /// The guest is off: what it has sent is still delivered, to peers that take it.
+    fn finish(&mut self, events: &mut Events) {
+        let end = std::time::Instant::now() + FINISH;
+        while self.tcp.finish(&mut self.io) {
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() || self.poll.poll(events, Some(left)).is_err() {
+                break;
+            }
+            for event in events.iter().filter(|event| event.token().0 & 3 == Kind::Tcp as usize) {
+                self.tcp.writable(event.token());
+            }
+        }
+    }
+
+    fn next_time(&mut self) -> Option<std::time::Duration> {
+        let again = (!self.io.again.is_empty()).then(|| self.io.now() + AGAIN);
+        if self.io.now() >= self.expiry {
+            self.expiry = self.io.now() + EXPIRY;
+            self.udp.expire(&mut self.io);
+            self.icmp.expire(&mut self.io);
+        }
+        let expiry = (self.udp.has_flows() || self.icmp.has_flows()).then_some(self.expiry);
+        let times = [self.tcp.next_timer(), expiry, again];
+        let next = times.into_iter().flatten().min()?;
+        Some(std::time::Duration::from_micros((next.max(self.io.now()) - self.io.now()).total_micros()))
+    }
+
+    /// Takes what the guest has sent: whether there was anything, and whether there may be more.
+    fn receive(&mut self, frame: &mut [u8]) -> (bool, bool) {
+        for i in 0..BURST {
+            let Some((kind, len)) = self.wire.receive(frame) else { return (i > 0, false) };
+            self.packet(kind, &frame[ETHERNET..len]);
+        }
+        (true, true)
+    }
+
+    fn packet(&mut self, kind: u16, bytes: &[u8]) {
+        if kind == TYPE_ARP {
+            return link::arp(&mut self.wire, bytes);
+        }
+        let Some(packet) = Packet::parse(kind, bytes) else { return };
+        if packet.protocol == IpProtocol::Udp && link::dhcp(&mut self.wire, &packet) {
+            return;
+        }
+        if packet.protocol == IpProtocol::Icmpv6 && link::neighbour(&mut self.wire, &packet) {
+            return;
+        }
+        if !address::is_source(packet.from) {
+            return;
+        }
+        match packet.protocol {
+            IpProtocol::Tcp => self.tcp.receive(&mut self.io, &mut self.wire, &packet, bytes),
+            IpProtocol::Udp => self.udp.receive(&mut self.io, &mut self.wire, &packet),
+            IpProtocol::Icmp | IpProtocol::Icmpv6 => self.icmp.receive(&mut self.io, &mut self.wire, &packet),
+            _ => {}
+        }
+    }
+}
