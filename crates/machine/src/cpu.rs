@@ -119,6 +119,12 @@ pub(crate) enum Request {
     PowerOff(u32),
 }
 
+/// A task made, with its stack pointer, or gone.
+pub(crate) enum Change {
+    Created(u32, u32),
+    Destroyed(u32),
+}
+
 /// The state of a processor, and of what is plugged into it.
 pub(crate) struct Cpu {
     pub(crate) board: Arc<Board>,
@@ -135,8 +141,8 @@ pub(crate) struct Cpu {
     pub(crate) starts: HashMap<u32, UserStart>,
     /// The task that runs.
     pub(crate) current: u32,
-    pub(crate) created: Vec<(u32, u32)>,
-    pub(crate) destroyed: Vec<u32>,
+    /// What became of tasks since this one was polled, in order: an address is used again at once.
+    pub(crate) changes: Vec<Change>,
     request: Option<Request>,
     load_result: i32,
 }
@@ -268,8 +274,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         spaces: HashMap::new(),
         starts: HashMap::new(),
         current: init_task,
-        created: vec![],
-        destroyed: vec![],
+        changes: vec![],
         request: None,
         load_result: 0,
     }));
@@ -289,16 +294,16 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                 _ => Outcome::Failed(format!("{error:?}")),
             };
         }
-        let (request, created, destroyed) =
-            cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.created), std::mem::take(&mut cpu.destroyed)));
-        for (new, stack) in created {
-            TASKS.with_borrow_mut(|tasks| tasks.insert(new, Task::new(new, Entry::Start, stack)));
-        }
-        for dead in destroyed {
-            cpu(|cpu| cpu.starts.remove(&dead));
+        let (request, changes) = cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.changes)));
+        for change in changes {
             // Dropped outside of the borrow: that unwinds its stack.
-            let task = TASKS.with_borrow_mut(|tasks| tasks.remove(&dead));
-            drop(task);
+            let gone = match change {
+                Change::Created(new, stack) => {
+                    TASKS.with_borrow_mut(|tasks| tasks.insert(new, Task::new(new, Entry::Start, stack)))
+                }
+                Change::Destroyed(dead) => TASKS.with_borrow_mut(|tasks| tasks.remove(&dead)),
+            };
+            drop(gone);
         }
         match request {
             Some(Request::Switch(next)) if next == id => {}

@@ -1,7 +1,7 @@
 //! What the kernel imports: `docs/machine.md` describes each.
 use crate::{
     clock::Clock,
-    cpu::{self, Request, cpu, suspend},
+    cpu::{self, Change, Request, cpu, suspend},
     engine, stack,
     task::{TaskData, Thrown, UserEntry, UserStart, names},
 };
@@ -57,8 +57,13 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
 
 fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
-    linker.func_wrap(m, "task_create", |task: u32, sp: u32| cpu(|cpu| cpu.created.push((task, sp))))?;
-    linker.func_wrap(m, "task_destroy", |task: u32| cpu(|cpu| cpu.destroyed.push(task)))?;
+    linker.func_wrap(m, "task_create", |task: u32, sp: u32| cpu(|cpu| cpu.changes.push(Change::Created(task, sp))))?;
+    linker.func_wrap(m, "task_destroy", |task: u32| {
+        cpu(|cpu| {
+            cpu.starts.remove(&task);
+            cpu.changes.push(Change::Destroyed(task));
+        });
+    })?;
     linker
         .func_wrap_async(m, "task_switch", |_: Guest<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
     linker.func_wrap(m, "stack_check", stack_check)?;

@@ -49,15 +49,15 @@ impl KernelEntry {
         KernelEntry { code: read(offsets.vm_func_ref().wasm_call()), context: read(offsets.vm_func_ref().vmctx()) }
     }
 
-    /// Program counter and frame pointer of the code that last left Wasm for the host in this Store.
-    unsafe fn last_exit(self) -> (usize, usize) {
+    /// Where the engine notes who last left Wasm for the host in this Store: the frame pointer of the way out, the program counter.
+    unsafe fn exit_note(self) -> (*mut usize, *mut usize) {
         let offsets = HostPtr;
-        // SAFETY: the caller knows that Wasm of this Store is on the stack below a host function; the engine tells where the fields lie.
+        // SAFETY: the Store is alive by new(); the engine tells where the fields lie.
         unsafe {
             let store = ((self.context + usize::from(offsets.vmctx_store_context())) as *const usize).read();
-            let field = |offset: u8| ((store + usize::from(offset)) as *const usize).read();
-            let trampoline = field(offsets.vm_store_context().last_wasm_exit_trampoline_fp());
-            (field(offsets.vm_store_context().last_wasm_exit_pc()), (trampoline as *const usize).read())
+            let field = |offset: u8| (store + usize::from(offset)) as *mut usize;
+            let offsets = offsets.vm_store_context();
+            (field(offsets.last_wasm_exit_trampoline_fp()), field(offsets.last_wasm_exit_pc()))
         }
     }
 }
@@ -151,10 +151,18 @@ impl UserContext {
         let registers = &frame.uc_mcontext.gregs;
         let (pc, fp) = (registers[libc::REG_RIP as usize] as usize, registers[libc::REG_RBP as usize] as usize);
         // SAFETY: the entry's code follows the convention above. If not in the program, we are in a routine of the engine that it
-        // called (memory.fill, memory.copy), whose frame pointer means nothing: then the engine has noted where it left the program.
+        // called (memory.fill, memory.copy), whose frame pointer means nothing: then the engine has noted where it left the program. The
+        // kernel leaves Wasm too, and the routine may fault again, so the note is put back.
         unsafe {
-            let (pc, fp) = if self.is_user_code(pc) { (pc, fp) } else { entry.last_exit() };
-            wasmlinux_call_injected(entry.code, entry.context, a, b, pc, fp);
+            if self.is_user_code(pc) {
+                wasmlinux_call_injected(entry.code, entry.context, a, b, pc, fp);
+            } else {
+                let (exit_fp, exit_pc) = entry.exit_note();
+                let note = (exit_fp.read(), exit_pc.read());
+                wasmlinux_call_injected(entry.code, entry.context, a, b, note.1, (note.0 as *const usize).read());
+                exit_fp.write(note.0);
+                exit_pc.write(note.1);
+            }
         }
     }
 }
