@@ -71,9 +71,11 @@ static void *thread(void *arg)
 
 static int (*volatile pointer)(int, int) = at_depth;
 
-static void before(void) { puts("prepare"); fflush(stdout); }
-static void in_parent(void) { puts("parent"); fflush(stdout); }
-static void in_child(void) { puts("child"); fflush(stdout); }
+static int at_fork;
+
+static void before(void) { at_fork = at_fork * 10 + 1; }
+static void in_parent(void) { at_fork = at_fork * 10 + 2; }
+static void in_child(void) { at_fork = at_fork * 10 + 3; }
 
 int main(void)
 {
@@ -175,6 +177,7 @@ int main(void)
 	}
 	puts("many");
 	SAY(pthread_atfork(before, in_parent, in_child));
-	IN_CHILD(puts("in it"));
+	IN_CHILD(printf("handlers in the child: %d\n", at_fork));
+	printf("in the parent: %d\n", at_fork);
 	return 0;
 }

@@ -11,6 +11,12 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
+    /// Run the stress instead, for so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
+    stress: Option<u64>,
+    /// What the stress does is chosen by this number
+    #[arg(long, default_value_t = 1, requires = "stress")]
+    seed: u64,
     /// Parts of the names of tests, and options of cargo nextest; without any, all tests run
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filters: Vec<String>,
@@ -29,7 +35,18 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     nextest(&build)?;
     let mut command = build.project.cargo();
-    command.args(["nextest", "run", "--release", "--workspace"]).args(&arguments.filters);
+    command.args(["nextest", "run", "--release"]);
+    match arguments.stress {
+        Some(seconds) => {
+            command.args(["--package", "wasmlinux-tests", "--test", "stress", "--no-capture", "at_random"]);
+            command.env("WASMLINUX_STRESS_SECONDS", seconds.to_string());
+            command.env("WASMLINUX_STRESS_SEED", arguments.seed.to_string());
+        }
+        None => {
+            command.arg("--workspace");
+        }
+    }
+    command.args(&arguments.filters);
     Ok(exit_code(command.status().context("cannot run cargo nextest")?))
 }
 
