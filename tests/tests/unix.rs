@@ -32,3 +32,9 @@ mod signals {
     use super::*;
     agree!(signals timers);
 }
+
+/// Signals to code that makes no system call.
+mod asynchronous {
+    use super::*;
+    agree!(signal_async signal_fault signal_order);
+}
