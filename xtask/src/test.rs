@@ -1,6 +1,7 @@
 //! `cargo xtask test`.
 
 use crate::build::{Consent, bring};
+use crate::conformance;
 use crate::steps::{Build, Step};
 use crate::support::task::exit_code;
 use anyhow::{Context, Result};
@@ -11,6 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
+    /// Run the kernel's own selftests instead, natively and in the machine, and write docs/conformance.md
+    #[arg(long, conflicts_with = "stress")]
+    conformance: bool,
     /// Run the stress instead, for so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     stress: Option<u64>,
@@ -33,6 +37,9 @@ impl Arguments {
 /// Runs the verb.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
+    if arguments.conformance {
+        return conformance::run(&build);
+    }
     nextest(&build)?;
     let mut command = build.project.cargo();
     command.args(["nextest", "run", "--release"]);
