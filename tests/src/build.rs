@@ -45,8 +45,8 @@ fn build(cc: &Path, name: &str, kind: &str, more: &[&str]) -> PathBuf {
     let source = sources().join(name).with_extension("c");
     let mut hash = DefaultHasher::new();
     (cc, kind, more, FLAGS).hash(&mut hash);
-    for file in [&source, &sources().join("common.h")] {
-        std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut hash);
+    for file in [source.clone(), sources().join("common.h"), sources().join("process.h")] {
+        std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut hash);
     }
     if kind == "guest" {
         // The compiler and the libc that it links are the product under test: what they build changes with them.

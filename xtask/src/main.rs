@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod check;
 mod clean;
+mod conformance;
 mod picture;
 mod run;
 mod steps;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`.
 
 use crate::build::{Consent, bring};
+use crate::conformance;
 use crate::steps::{Build, Step};
 use crate::support::task::exit_code;
 use anyhow::{Context, Result};
@@ -11,6 +12,15 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
+    /// Run the kernel's own selftests instead, natively and in the machine, and write docs/conformance.md
+    #[arg(long, conflicts_with = "stress")]
+    conformance: bool,
+    /// Run the stress instead, for so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
+    stress: Option<u64>,
+    /// What the stress does is chosen by this number
+    #[arg(long, default_value_t = 1, requires = "stress")]
+    seed: u64,
     /// Parts of the names of tests, and options of cargo nextest; without any, all tests run
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filters: Vec<String>,
@@ -27,9 +37,23 @@ impl Arguments {
 /// Runs the verb.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
+    if arguments.conformance {
+        return conformance::run(&build);
+    }
     nextest(&build)?;
     let mut command = build.project.cargo();
-    command.args(["nextest", "run", "--release", "--workspace"]).args(&arguments.filters);
+    command.args(["nextest", "run", "--release"]);
+    match arguments.stress {
+        Some(seconds) => {
+            command.args(["--package", "wasmlinux-tests", "--test", "stress", "--no-capture", "at_random"]);
+            command.env("WASMLINUX_STRESS_SECONDS", seconds.to_string());
+            command.env("WASMLINUX_STRESS_SEED", arguments.seed.to_string());
+        }
+        None => {
+            command.arg("--workspace");
+        }
+    }
+    command.args(&arguments.filters);
     Ok(exit_code(command.status().context("cannot run cargo nextest")?))
 }
 

@@ -1,0 +1,40 @@
+//! Memory, processes, threads, signals and limits of a Unix: programs that must say natively and in the guest the same.
+use wasmlinux_tests::Program;
+
+/// A test for each program of that name.
+macro_rules! agree {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                Program::new(stringify!($name)).agree();
+            }
+        )*
+    };
+}
+
+mod memory {
+    use super::*;
+    agree!(mmap_anonymous mmap_file cow mprotect mremap heap memfd proc_memory);
+}
+
+mod processes {
+    use super::*;
+    agree!(fork_deep wait exec sessions rlimits sysv);
+}
+
+mod threads {
+    use super::*;
+    agree!(threads thread_sync thread_cancel futex);
+}
+
+mod signals {
+    use super::*;
+    agree!(signals timers);
+}
+
+/// Signals to code that makes no system call.
+mod asynchronous {
+    use super::*;
+    agree!(signal_async signal_fault signal_order);
+}
