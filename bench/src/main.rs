@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Parser;
 use measure::Bench;
 use std::process::ExitCode;
-use table::{Row, Table};
+use table::{Row, Table, Target};
 
 /// Measures WasmLinux beside native Linux.
 #[derive(Parser)]
@@ -27,32 +27,63 @@ struct Options {
     rounds: u32,
 }
 
-/// A figure of `calls.c` or `compute.c`: its name there, what it is, and the most it may be.
-type Figure = (&'static str, &'static str, Option<f64>);
+/// A figure that a program prints: its name there, what it is, and what it has to be.
+type Figure = (&'static str, &'static str, Option<Target>);
 
+const fn most(value: f64) -> Option<Target> {
+    Some(Target::Most(value))
+}
+
+const fn ratio(value: f64) -> Option<Target> {
+    Some(Target::Ratio(value))
+}
+
+/// `calls.c`, in nanoseconds.
 const CALLS: [Figure; 13] = [
-    ("getppid", "getppid", Some(40.0)),
-    ("write-null", "write 1 byte to /dev/null", Some(80.0)),
+    ("getppid", "getppid", most(40.0)),
+    ("write-null", "write 1 byte to /dev/null", most(80.0)),
     ("read-zero-1", "read 1 byte of /dev/zero", None),
     ("read-zero-4k", "read 4 KiB of /dev/zero", None),
     ("clock-gettime", "clock_gettime", None),
     ("lseek", "lseek", None),
-    ("stat", "stat", None),
-    ("open-close", "open and close", None),
+    ("stat", "stat", ratio(1.0)),
+    ("open-close", "open and close", ratio(1.0)),
     ("pread-4k", "pread 4 KiB, tmpfs", None),
     ("pwrite-4k", "pwrite 4 KiB, tmpfs", None),
     ("pipe-byte", "a byte through a pipe", None),
-    ("signal-self", "signal to self, handled", None),
+    ("signal-self", "signal to self, handled", ratio(1.0)),
     ("mmap-touch-munmap", "mmap, touch, munmap 64 KiB", None),
 ];
 
+/// `processes.c`, in nanoseconds.
+const PROCESSES: [Figure; 9] = [
+    ("fork-exit", "fork, exit, wait", ratio(1.5)),
+    ("fork-exec", "fork, exec, wait", ratio(1.0)),
+    ("spawn", "posix_spawn, wait", None),
+    ("shell", "sh -c true", ratio(1.0)),
+    ("thread", "thread create, join", ratio(2.0)),
+    ("condvar", "condition variable, round trip", ratio(1.0)),
+    ("pipe-round-trip", "pipe, round trip", ratio(1.0)),
+    ("switch-2", "switch among 2 processes", None),
+    ("switch-1000", "switch among 1,000 processes", None),
+];
+
+/// `memory.c`, in megabytes a second.
+const MEMORY: [Figure; 4] = [
+    ("first-touch", "first touch", ratio(0.5)),
+    ("pipe", "through a pipe", ratio(0.7)),
+    ("file-write", "write to tmpfs", ratio(0.7)),
+    ("file-read", "read from tmpfs", ratio(0.7)),
+];
+
+/// `compute.c`, in milliseconds.
 const COMPUTE: [Figure; 6] = [
-    ("sieve", "sieve", None),
-    ("matrix", "matrix product", None),
-    ("hash", "hash", None),
-    ("sort", "sort", None),
-    ("recursion", "recursion", None),
-    ("interpreter", "interpreter", None),
+    ("sieve", "sieve", ratio(1.25)),
+    ("matrix", "matrix product", ratio(1.25)),
+    ("hash", "hash", ratio(1.25)),
+    ("sort", "sort", ratio(1.25)),
+    ("recursion", "recursion", ratio(1.25)),
+    ("interpreter", "interpreter", ratio(1.25)),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -64,6 +95,8 @@ fn main() -> Result<ExitCode> {
     table.add(bench.resident());
     table.add(bench.size());
     table.add_all(figures(&bench, "calls", &CALLS, "ns"));
+    table.add_all(figures(&bench, "processes", &PROCESSES, "ns"));
+    table.add_all(figures(&bench, "memory", &MEMORY, "MB/s"));
     table.add_all(figures(&bench, "compute", &COMPUTE, "ms"));
     table.add(bench.throughput());
     if options.full {
@@ -80,9 +113,9 @@ fn main() -> Result<ExitCode> {
 fn figures(bench: &Bench, program: &str, figures: &[Figure], unit: &'static str) -> Vec<Row> {
     match bench.program(program) {
         Ok(measured) => {
-            let row = |(name, what, most): &Figure| {
+            let row = |(name, what, target): &Figure| {
                 let (guest, native) = (measured.guest.get(*name).copied(), measured.native.get(*name).copied());
-                let row = Row::new(what, unit, *most).native(native);
+                let row = row_of(what, unit, *target).native(native);
                 match guest {
                     Some(value) => row.guest(value),
                     None => row.failed(format!("{program} says nothing of {name}")),
@@ -91,7 +124,12 @@ fn figures(bench: &Bench, program: &str, figures: &[Figure], unit: &'static str)
             figures.iter().map(row).collect()
         }
         Err(error) => {
-            figures.iter().map(|(_, what, most)| Row::new(what, unit, *most).failed(format!("{error:#}"))).collect()
+            figures.iter().map(|(_, what, target)| row_of(what, unit, *target).failed(format!("{error:#}"))).collect()
         }
     }
+}
+
+fn row_of(what: &str, unit: &'static str, target: Option<Target>) -> Row {
+    let row = Row::new(what, unit, target);
+    if unit == "MB/s" { row.more() } else { row }
 }

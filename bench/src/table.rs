@@ -1,11 +1,20 @@
 //! The table that is printed: a row for each figure.
 use serde_json::{Value, json};
 
+/// What a figure has to be.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// At most so much.
+    Most(f64),
+    /// At most so many times native Linux's, or at least, if more is better.
+    Ratio(f64),
+}
+
 /// A figure.
 pub(crate) struct Row {
     what: String,
     unit: &'static str,
-    most: Option<f64>,
+    target: Option<Target>,
     guest: Option<f64>,
     native: Option<f64>,
     /// Whether more is better, as of a throughput.
@@ -14,9 +23,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A figure in this unit, which must not be more than `most`.
-    pub(crate) fn new(what: &str, unit: &'static str, most: Option<f64>) -> Self {
-        Self { what: what.into(), unit, most, guest: None, native: None, more: false, failure: None }
+    /// A figure in this unit.
+    pub(crate) fn new(what: &str, unit: &'static str, target: Option<Target>) -> Self {
+        Self { what: what.into(), unit, target, guest: None, native: None, more: false, failure: None }
     }
 
     /// More is better.
@@ -52,15 +61,29 @@ impl Row {
     }
 
     fn good(&self) -> bool {
-        self.failure.is_none() && self.most.is_none_or(|most| self.guest.is_some_and(|value| value <= most))
+        let reached = match self.target {
+            None => true,
+            Some(Target::Most(most)) => self.guest.is_some_and(|value| value <= most),
+            Some(Target::Ratio(least)) if self.more => self.ratio().is_some_and(|ratio| ratio >= least),
+            Some(Target::Ratio(most)) => self.ratio().is_some_and(|ratio| ratio <= most),
+        };
+        reached && self.failure.is_none()
     }
 
     fn ratio(&self) -> Option<f64> {
         Some(self.guest? / self.native?)
     }
 
+    fn most(&self) -> Option<f64> {
+        if let Some(Target::Most(most)) = self.target { Some(most) } else { None }
+    }
+
+    fn ratio_target(&self) -> Option<f64> {
+        if let Some(Target::Ratio(ratio)) = self.target { Some(ratio) } else { None }
+    }
+
     fn verdict(&self) -> String {
-        match (&self.failure, self.most) {
+        match (&self.failure, self.target) {
             (Some(why), _) => format!("failed: {why}"),
             (None, Some(_)) if self.good() => "reached".into(),
             (None, Some(_)) => "missed".into(),
@@ -73,11 +96,17 @@ impl Row {
 
     fn print(&self) {
         let number = |value: Option<f64>| value.map_or("–".into(), digits);
-        let (most, unit) = (self.most.map_or("–".into(), |m| format!("≤ {}", digits(m))), self.unit);
+        let sign = if self.more { '≥' } else { '≤' };
+        let target = match self.target {
+            None => "–".into(),
+            Some(Target::Most(most)) => format!("≤ {}", digits(most)),
+            Some(Target::Ratio(ratio)) => format!("{sign} {ratio:.2}×"),
+        };
+        let unit = self.unit;
         let ratio = self.ratio().map_or("–".into(), |r| format!("{r:.2}"));
         let (guest, native) = (number(self.guest), number(self.native));
         println!(
-            "| {:<32} | {unit:<4} | {most:>7} | {guest:>9} | {native:>9} | {ratio:>6} | {} |",
+            "| {:<32} | {unit:<4} | {target:>7} | {guest:>9} | {native:>9} | {ratio:>6} | {} |",
             self.what,
             self.verdict()
         );
@@ -105,7 +134,7 @@ impl Table {
         if prints {
             println!(
                 "| {:<32} | unit | {:>7} | {:>9} | {:>9} | {:>6} | |",
-                "what", "at most", "WasmLinux", "native", "ratio"
+                "what", "target", "WasmLinux", "native", "ratio"
             );
             println!("| --- | --- | ---: | ---: | ---: | ---: | --- |");
         }
@@ -134,7 +163,7 @@ impl Table {
     pub(crate) fn json(&self) -> Value {
         let row = |row: &Row| {
             json!({
-                "what": row.what, "unit": row.unit, "at_most": row.most, "wasmlinux": row.guest, "native": row.native,
+                "what": row.what, "unit": row.unit, "at_most": row.most(), "ratio_target": row.ratio_target(), "wasmlinux": row.guest, "native": row.native,
                 "ratio": row.ratio(), "verdict": row.verdict(), "good": row.good(),
             })
         };

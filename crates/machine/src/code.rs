@@ -3,11 +3,11 @@
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
 //! executable itself (the bundle), a folder that only this user can write, or the compiler, which is given what
 //! `program.rs` has checked.
-use crate::{Error, ProgramError, engine, program};
+use crate::{Error, ProgramError, engine, interrupt::Interrupts, program};
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
@@ -17,8 +17,11 @@ use std::{
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
     },
 };
+use wasmlinux_boundary::IRQ_MODULE;
+use wasmlinux_devices::Interrupt;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
 use wasmtime::{Engine, Module};
 use wasmtime_environ::{
@@ -245,54 +248,112 @@ fn map_for_profilers(module: &Module) {
 
 /// Programs in memory that no task runs any more, at most.
 const IDLE_MAX: usize = 32;
+/// Bytes of stack of a compiler's thread.
+const COMPILER_STACK: usize = 16 << 20;
+/// Programs that are compiled at the same time, at most. Each may take gigabytes.
+const COMPILERS: usize = 2;
+/// Refused programs that are remembered, at most.
+const REFUSED_MAX: usize = 64;
 
 /// A machine's programs.
 pub(crate) struct Programs {
     guest: Guest,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     loaded: HashMap<Key, Arc<Program>>,
+    refused: HashMap<Key, ProgramError>,
+    compiling: HashSet<Key>,
+    results: (mpsc::Sender<Compiled>, mpsc::Receiver<Compiled>),
+    interrupts: Arc<Interrupts>,
 }
 
+/// What a compiler's thread gives.
+type Compiled = (Key, Result<Module, ProgramError>);
+
 impl Programs {
-    pub(crate) fn new(guest: Guest, cache: Option<&Path>) -> Programs {
+    pub(crate) fn new(guest: Guest, cache: Option<&Path>, interrupts: Arc<Interrupts>) -> Programs {
         let cache = cache.and_then(|path| match Cache::open(path) {
-            Ok(cache) => Some(cache),
+            Ok(cache) => Some(Arc::new(cache)),
             Err(error) => {
                 tracing::warn!("compiled code is not kept in {}: {error}", path.display());
                 None
             }
         });
-        Programs { guest, cache, loaded: HashMap::new() }
+        Programs {
+            guest,
+            cache,
+            loaded: HashMap::new(),
+            refused: HashMap::new(),
+            compiling: HashSet::new(),
+            results: mpsc::channel(),
+            interrupts,
+        }
     }
 
-    /// The program of these bytes, compiled at most once.
-    pub(crate) fn load(&mut self, wasm: &[u8]) -> Result<Arc<Program>, ProgramError> {
+    /// The program of these bytes; None while it is being compiled, on a thread of its own: then IRQ_MODULE tells to ask again.
+    pub(crate) fn load(&mut self, wasm: &[u8]) -> Result<Option<Arc<Program>>, ProgramError> {
+        for (key, result) in self.results.1.try_iter().collect::<Vec<_>>() {
+            self.compiling.remove(&key);
+            match result {
+                Ok(module) => drop(self.keep(key, module)),
+                Err(error) => {
+                    if self.refused.len() >= REFUSED_MAX {
+                        self.refused.clear();
+                    }
+                    self.refused.insert(key, error);
+                }
+            }
+        }
+        program::check_size(wasm)?;
         let key: Key = Sha256::digest(wasm).into();
         if let Some(program) = self.loaded.get(&key) {
-            return Ok(program.clone());
+            return Ok(Some(program.clone()));
         }
-        let compile = |e: wasmtime::Error| ProgramError::Compile(format!("{e:#}"));
-        let engine = engine::get().map_err(compile)?;
+        if let Some(error) = self.refused.remove(&key) {
+            return Err(error);
+        }
+        let engine = engine::get().map_err(|e| ProgramError::Compile(format!("{e:#}")))?;
         let bundled = self.guest.bundle.keyed(Kind::ProgramCode, &key).and_then(|entry| {
             // SAFETY: part of the executable, by Guest::load().
             unsafe { in_place(engine, entry.data) }.ok()
         });
-        let module = match bundled.or_else(|| self.cache.as_ref()?.get(&key)) {
-            Some(module) => module,
-            None => {
-                let module = Module::new(engine, program::prepare(wasm)?).map_err(compile)?;
-                if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.put(&key, &module)) {
-                    tracing::warn!("compiled code is not kept: {error}");
-                }
-                module
-            }
-        };
+        if let Some(module) = bundled.or_else(|| self.cache.as_ref()?.get(&key)) {
+            return Ok(Some(self.keep(key, module)));
+        }
+        if self.compiling.len() < COMPILERS && self.compiling.insert(key) {
+            self.compile(key, wasm.to_vec())?;
+        }
+        Ok(None)
+    }
+
+    fn keep(&mut self, key: Key, module: Module) -> Arc<Program> {
         if self.loaded.len() >= IDLE_MAX {
             self.loaded.retain(|_, program| Arc::strong_count(program) > 1);
         }
         let program = Arc::new(Program::new(module));
         self.loaded.insert(key, program.clone());
-        Ok(program)
+        program
+    }
+
+    fn compile(&self, key: Key, wasm: Vec<u8>) -> Result<(), ProgramError> {
+        let (cache, results, interrupts) = (self.cache.clone(), self.results.0.clone(), self.interrupts.clone());
+        let compile = move || {
+            let compile = || {
+                let prepared = program::prepare(&wasm)?;
+                let compiled = engine::get().and_then(|engine| Module::new(engine, prepared));
+                compiled.map_err(|e| ProgramError::Compile(format!("{e:#}")))
+            };
+            let result = compile();
+            if let (Ok(module), Some(cache)) = (&result, cache)
+                && let Err(error) = cache.put(&key, module)
+            {
+                tracing::warn!("compiled code is not kept: {error}");
+            }
+            // Nobody listens once the machine is off.
+            let _ = results.send((key, result));
+            interrupts.raise(IRQ_MODULE);
+        };
+        let thread = std::thread::Builder::new().name("compiler".into()).stack_size(COMPILER_STACK).spawn(compile);
+        thread.map(drop).map_err(|e| ProgramError::Compile(format!("no thread for the compiler: {e}")))
     }
 }
 

@@ -171,6 +171,12 @@ impl Cpu {
         }
     }
 
+    pub(crate) fn space_protect(&self, pgd: u32) {
+        if let Some(space) = self.spaces.get(&pgd) {
+            space.protect();
+        }
+    }
+
     pub(crate) fn space_destroy(&mut self, pgd: u32) {
         if let Some(space) = self.spaces.remove(&pgd) {
             space.unbind();
@@ -182,7 +188,8 @@ impl Cpu {
         let board = self.board.clone();
         let Some(wasm) = board.physical.slice(at, len) else { return -libc::EFAULT };
         match self.programs.load(wasm) {
-            Ok(program) => {
+            Ok(None) => boundary::MODULE_PENDING,
+            Ok(Some(program)) => {
                 self.next_handle = (self.next_handle + 1) & 0x3fff_ffff;
                 self.handles.insert(self.next_handle, program);
                 self.next_handle as i32
@@ -276,7 +283,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         streams: config.streams,
         bus: config.bus,
         console: config.console,
-        programs: Programs::new(config.guest, config.cache.as_deref()),
+        programs: Programs::new(config.guest, config.cache.as_deref(), interrupts.clone()),
         handles: HashMap::new(),
         next_handle: 0,
         spaces: HashMap::new(),

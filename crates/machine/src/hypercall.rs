@@ -78,6 +78,7 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
         Ok(text.len() as i32)
     })?;
     linker.func_wrap(m, "tlb_flush", |pgd: u32, start: u32, end: u32| cpu(|cpu| cpu.space_flush(pgd, start, end)))?;
+    linker.func_wrap(m, "tlb_protect", |pgd: u32| cpu(|cpu| cpu.space_protect(pgd)))?;
     linker.func_wrap(m, "mm_destroy", |pgd: u32| cpu(|cpu| cpu.space_destroy(pgd)))?;
     Ok(())
 }
@@ -100,7 +101,7 @@ fn stack_check_slow(here: usize) -> Result<()> {
 
 fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
-    // Compiling needs more stack than a task has, so the processor's thread does it.
+    // Reading compiled code needs more stack than a task has, so the processor's thread does it.
     linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len): (u32, u32)| {
         Box::new(async move {
             suspend(Request::Load(at, len)).await;

@@ -21,6 +21,11 @@ fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError>
     if value > limit { Err(ProgramError::Limit { what, value, limit }) } else { Ok(()) }
 }
 
+/// The first check, before anything goes through the bytes.
+pub(crate) fn check_size(wasm: &[u8]) -> Result<(), ProgramError> {
+    limit("bytes of the program", wasm.len() as u64, CODE_MAX)
+}
+
 /// What a program may use of WebAssembly.
 fn features() -> WasmFeatures {
     let mut features = WasmFeatures::default();
@@ -40,7 +45,7 @@ const GLOBAL: &str = "wasmlinux:global:";
 /// data (the kernel writes that), a memory of its own in place of the imported one (the machine provides it as it makes the
 /// instance), and all mutable globals exported.
 pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
-    limit("bytes of the program", wasm.len() as u64, CODE_MAX)?;
+    check_size(wasm)?;
     let mut out = wasm_encoder::Module::new();
     let mut state = State::default();
     for payload in Parser::new(0).parse_all(wasm) {

@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 use wasmlinux_boundary::{PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE, WASM_PAGE};
@@ -18,6 +18,7 @@ static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
 /// Where an address space is flushed rather than mapping more: the host's `vm.max_map_count` is 65,530 by default,
 /// and at the limit no mmap succeeds any more.
 const MAPPINGS_MAX: usize = 48_000;
+const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
 
@@ -45,6 +46,8 @@ pub(crate) struct Space {
     physical: Arc<Physical>,
     format: Format,
     mappings: AtomicUsize,
+    /// A bit for each page that may be mapped.
+    mapped: Box<[AtomicU64]>,
 }
 
 // SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
@@ -61,7 +64,9 @@ struct Entry {
 impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
         let mappings = AtomicUsize::new(0);
-        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings })
+        let words = (SPACE >> format.page_shift) / BITS;
+        let mapped = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
+        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings, mapped })
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -148,7 +153,35 @@ impl Space {
         }
         self.mappings.fetch_add(2, Relaxed);
         MAPPINGS.fetch_add(2, Relaxed);
+        let first = (va >> self.format.page_shift) as usize;
+        for page in first..first + count as usize {
+            self.mapped[page / BITS].fetch_or(1 << (page % BITS), Relaxed);
+        }
         true
+    }
+
+    /// Takes away the permission to write from all that is mapped.
+    pub(crate) fn protect(&self) {
+        if self.mappings.load(Relaxed) == 0 {
+            return;
+        }
+        let pages = self.mapped.iter().enumerate().flat_map(|(index, word)| {
+            let word = word.load(Relaxed);
+            (0..BITS).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * BITS + bit)
+        });
+        let mut run = 0..0;
+        for page in pages.chain([usize::MAX]) {
+            if page == run.end {
+                run.end += 1;
+                continue;
+            }
+            // SAFETY: pages of our reservation that map() has mapped: unmap() clears their bits.
+            let (start, len) = (run.start << self.format.page_shift, run.len() << self.format.page_shift);
+            if len != 0 && unsafe { libc::mprotect(self.base.add(start).cast(), len, libc::PROT_READ) } != 0 {
+                return self.flush_all();
+            }
+            run = page..page.wrapping_add(1);
+        }
     }
 
     /// Forgets what is mapped from `start` up to `end`, user addresses.
@@ -173,6 +206,14 @@ impl Space {
     }
 
     fn unmap(&self, start: usize, len: usize) {
+        let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
+        for (index, word) in self.mapped.iter().enumerate().take(last / BITS + 1).skip(first / BITS) {
+            let below = if index == first / BITS { (1u64 << (first % BITS)) - 1 } else { 0 };
+            let above = if index == last / BITS { (!1u64).checked_shl((last % BITS) as u32).unwrap_or(0) } else { 0 };
+            if word.load(Relaxed) & !(below | above) != 0 {
+                word.fetch_and(below | above, Relaxed);
+            }
+        }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: within our reservation: start + len is at most 4 GiB.
         unsafe {

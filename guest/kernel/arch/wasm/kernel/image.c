@@ -12,6 +12,8 @@
 #include <linux/binfmts.h>
 #include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/interrupt.h>
 #include <linux/iversion.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -22,6 +24,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <asm/host.h>
 #include "image.h"
 
@@ -262,6 +265,33 @@ static void keep(struct wasm_image *image)
 		forget(list_last_entry(&kept, struct wasm_image, list));
 }
 
+/* Where tasks wait for the host's compiler */
+static DECLARE_WAIT_QUEUE_HEAD(compiled);
+
+static irqreturn_t compiled_interrupt(int irq, void *dev)
+{
+	wake_up_all(&compiled);
+	return IRQ_HANDLED;
+}
+
+static int __init init_images(void)
+{
+	return request_irq(MACHINE_IRQ_MODULE, compiled_interrupt, 0, "module",
+			   NULL);
+}
+core_initcall(init_images);
+
+static int compile(const void *bytes, size_t size)
+{
+	int module = host_module_load(bytes, size);
+
+	if (module == MACHINE_MODULE_PENDING &&
+	    wait_event_killable(compiled, (module = host_module_load(bytes, size)) !=
+				MACHINE_MODULE_PENDING))
+		return -EINTR;
+	return module;
+}
+
 static int load(struct wasm_image *image, const void *bytes, size_t size,
 		const char *name)
 {
@@ -276,7 +306,7 @@ static int load(struct wasm_image *image, const void *bytes, size_t size,
 		return err;
 	if (image->memory > MEMORY_MAX)
 		return -ENOMEM;
-	image->module = host_module_load(bytes, size);
+	image->module = compile(bytes, size);
 	if (image->module < 0)
 		return image->module;
 	if (!end)

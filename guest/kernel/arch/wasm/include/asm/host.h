@@ -51,6 +51,8 @@ void host_user_sp_set(unsigned long sp);
 
 HOST_IMPORT(tlb_flush)
 void host_tlb_flush(unsigned long pgd, unsigned long start, unsigned long end);
+HOST_IMPORT(tlb_protect)
+void host_tlb_protect(unsigned long pgd);
 HOST_IMPORT(mm_destroy)
 void host_mm_destroy(unsigned long pgd);
 

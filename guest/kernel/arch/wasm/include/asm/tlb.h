@@ -7,5 +7,18 @@ void wasm_pte_free(pte_t *pte);
 /* The host walks the tables anew at each miss: it caches entries, no tables. */
 #define tlb_needs_table_invalidate()	(false)
 
+#define tlb_flush tlb_flush
+struct mmu_gather;
+static inline void tlb_flush(struct mmu_gather *tlb);
+
 #include <asm-generic/tlb.h>
+
+static inline void tlb_flush(struct mmu_gather *tlb)
+{
+	if (tlb->fullmm || tlb->need_flush_all)
+		wasm_flush(tlb->mm, 0, TASK_SIZE);
+	else if (tlb->end)
+		wasm_flush(tlb->mm, tlb->start & PAGE_MASK,
+			   PAGE_ALIGN(tlb->end));
+}
 #endif
