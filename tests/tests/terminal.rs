@@ -265,10 +265,10 @@ fn programs_that_fill_the_screen() {
     settle();
     terminal.type_in("\x03");
     terminal.prompt();
-    terminal.line("ed notes");
+    terminal.line("touch notes; ed notes");
     terminal.type_in("a\rone\rtwo\r.\r1p\r");
     terminal.expect("\r\none\r\n");
-    terminal.type_in("wq\r");
+    terminal.type_in("w\rq\r");
     terminal.prompt();
     assert_eq!(terminal.command("wc -l < notes"), "2\n");
 }
@@ -328,6 +328,8 @@ fn busyboxs_init_and_its_services() {
     terminal.command("(sleep 0.3 & echo $! > /tmp/p); sleep 0.1");
     assert_eq!(terminal.command("awk '{ print $4 }' /proc/$(cat /tmp/p)/stat"), "1\n");
     assert_eq!(terminal.command("sleep 0.4; ls -d /proc/$(cat /tmp/p) 2>&-"), "");
+    // Commands begin without ignored signals.
+    assert!(terminal.command("sleep 9 & kill $!; wait $!; echo $?").contains("143\n"));
     terminal.line("poweroff");
     assert_eq!(terminal.end().0, 0);
     // So it is for any command, if it is asked for.

@@ -20,7 +20,7 @@ const SESSION: [&str; 7] = [
     "ls --color=always /",
     "seq 3 | while read n; do echo \"line $n of $((n * n))\"; done | tac",
     "sleep 100 & jobs; kill %1; wait %1; echo \"status $?\"",
-    "printf 'Gr\u{fc}\u{df}e, \\033[1;32m\u{3bb}\\033[0m\\n'",
+    "printf 'Gr\u{fc}\u{df}e, \\033[1;32mgr\u{fc}n\\033[0m\\n'",
     "free -m | head -n 2",
 ];
 const PROMPT: &str = "# ";

@@ -119,6 +119,7 @@ static int child(void *argument)
 	if (*command->cwd && chdir(command->cwd))
 		goto failed;
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	start->step = CONTROL_FAILED_EXEC;
