@@ -22,6 +22,8 @@ use std::net::{IpAddr, SocketAddr};
 const BUFFER: usize = 1 << 20;
 /// More flows are refused.
 const FLOWS: usize = 16384;
+/// How often a connection to the guest is begun again.
+const ATTEMPTS: u8 = 3;
 /// Sockets that are kept for new flows.
 const SPARE: usize = 32;
 /// Ports of the gateway for connections that come in, when the peer's own is taken.
@@ -86,6 +88,8 @@ struct Flow {
     shut: bool,
     dirty: bool,
     timer: Option<Instant>,
+    /// How often the connection to the guest was begun again.
+    attempts: u8,
 }
 
 impl Tcp {
@@ -211,10 +215,7 @@ impl Tcp {
         }
         let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).ok()?;
         let mut flow = Flow::new(io, (guest, from), stream, Phase::Open, self.spare.pop());
-        let socket = flow.sockets.get();
-        let local = IpEndpoint { addr: from.ip().into(), port: from.port() };
-        let remote = IpEndpoint { addr: guest.ip().into(), port: guest.port() };
-        socket.connect(flow.interface.context(), remote, local).ok()?;
+        flow.connect()?;
         self.keys.insert(flow.key, token);
         self.flows.insert(token, flow);
         self.mark(token);
@@ -318,11 +319,26 @@ impl Flow {
             shut: false,
             dirty: false,
             timer: None,
+            attempts: 0,
         }
+    }
+
+    /// Connects to the guest.
+    fn connect(&mut self) -> Option<()> {
+        let endpoint = |at: SocketAddr| IpEndpoint { addr: at.ip().into(), port: at.port() };
+        let (guest, from) = (endpoint(self.key.0), endpoint(self.key.1));
+        self.sockets.get().connect(self.interface.context(), guest, from).ok()
     }
 
     fn ingress(&mut self, now: Instant, wire: &mut Wire, packet: &[u8]) {
         self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets.set);
+        if self.sockets.get().state() == State::SynSent && self.attempts < ATTEMPTS {
+            // The guest remembers an older connection with these ports (TIME_WAIT) and answered for that. It was told now that
+            // this is over (RST), and accepts a new one.
+            self.attempts += 1;
+            self.sockets.get().abort();
+            let _ = self.connect();
+        }
         self.guest_ended |=
             matches!(self.sockets.get().state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
     }

@@ -18,6 +18,7 @@ static void do_lines(struct pt_regs *regs)
 	while (READ_ONCE(boot_info.irq_pending)) {
 		/* before the lines are read: the host sets it after the line */
 		WRITE_ONCE(boot_info.irq_pending, 0);
+		mb();
 		for (line = 0; line < NR_IRQS; line++) {
 			if (!READ_ONCE(boot_info.irq_line[line]))
 				continue;
