@@ -24,6 +24,9 @@ const POOL: usize = 32;
 /// Program instances that a Store may come to hold: they are freed with it only.
 const PROGRAMS: usize = 6;
 
+/// Entries to which a table may grow.
+const TABLE: usize = 1 << 18;
+
 /// What the Store of a task holds beside its instances.
 #[derive(Default)]
 pub(crate) struct TaskData {
@@ -128,7 +131,7 @@ impl Lease {
 impl Kernel {
     async fn new() -> Result<Kernel> {
         let board = cpu(|cpu| cpu.board.clone());
-        let limits = StoreLimitsBuilder::new().instances(64).tables(256).table_elements(1 << 20).memories(64).build();
+        let limits = StoreLimitsBuilder::new().instances(64).tables(256).table_elements(TABLE).memories(64).build();
         let mut store = Store::new(board.kernel.module().engine(), TaskData { limits, ..TaskData::default() });
         store.limiter(|data| &mut data.limits);
         let physical = Backing::Physical(board.physical.clone());

@@ -8,7 +8,8 @@ use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef, Validator, WasmFea
 const CODE_MAX: u64 = 96 << 20;
 const FUNCTION_MAX: u64 = 4 << 20;
 const FUNCTIONS_MAX: u64 = 400_000;
-const TABLE_MAX: u64 = 1 << 20;
+/// Entries of all tables together: they are memory of the host, in each process.
+const TABLES_MAX: u64 = 1 << 18;
 const EXPORTS_MAX: u64 = 10_000;
 
 impl From<BinaryReaderError> for ProgramError {
@@ -62,9 +63,11 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
             }
             Payload::TableSection(section) => {
                 limit("tables", section.count().into(), 16)?;
+                let mut entries = 0u64;
                 for table in section.clone() {
-                    limit("entries of a table", table?.ty.initial, TABLE_MAX)?;
+                    entries = entries.saturating_add(table?.ty.initial);
                 }
+                limit("entries of its tables", entries, TABLES_MAX)?;
             }
             Payload::MemorySection(section) if section.count() != 0 => {
                 return Err(ProgramError::Invalid(
