@@ -106,7 +106,7 @@ impl Guest {
 unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Module> {
     static MODULES: Mutex<BTreeMap<usize, Module>> = Mutex::new(BTreeMap::new());
     let at = code.as_ptr() as usize;
-    if at % ALIGNMENT != 0 {
+    if !at.is_multiple_of(ALIGNMENT) {
         // SAFETY: by this function's contract.
         return unsafe { Module::deserialize(engine, code) };
     }
