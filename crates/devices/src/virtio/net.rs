@@ -209,7 +209,7 @@ impl Wired {
                 len = 0;
                 break;
             };
-            memory.read(piece.at.wrapping_add(skipped as u32), to).ok_or(Broken)?;
+            memory.read(piece.at.checked_add(skipped as u32).ok_or(Broken)?, to).ok_or(Broken)?;
             len += part;
         }
         queue.give(memory, head, 0)?;
@@ -249,7 +249,7 @@ impl Wired {
                 let skipped = skip.min(piece.len as usize);
                 skip -= skipped;
                 let part = (piece.len as usize - skipped).min(rest.len());
-                memory.write(piece.at.wrapping_add(skipped as u32), &rest[..part]).ok_or(Broken)?;
+                memory.write(piece.at.checked_add(skipped as u32).ok_or(Broken)?, &rest[..part]).ok_or(Broken)?;
                 rest = &rest[part..];
                 len += part;
             }
