@@ -3,6 +3,7 @@
 //! One C source is built by clang for this machine and by `wasmlinux-cc` for the guest; runs alternate, and medians are
 //! compared. Other work on the machine makes all figures worse; the ratios suffer least.
 #![deny(unsafe_code)]
+mod against;
 mod builds;
 mod measure;
 mod table;
@@ -22,6 +23,9 @@ struct Options {
     /// Measure builds too: the kernel after a change of one file, and everything from nothing (minutes)
     #[arg(long)]
     full: bool,
+    /// Measure this system too; its Debian package has to be installed
+    #[arg(long, value_enum)]
+    against: Vec<against::System>,
     /// How often each program is run in each world
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -88,8 +92,8 @@ const COMPUTE: [Figure; 6] = [
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let bench = Bench::new(options.rounds)?;
-    let mut table = Table::new(!options.json);
+    let bench = Bench::new(options.rounds, options.against.clone())?;
+    let mut table = Table::new(!options.json, options.against.iter().map(|system| system.name().into()).collect());
     table.add(bench.start());
     table.add(bench.first_start());
     table.add(bench.resident());
@@ -115,7 +119,8 @@ fn figures(bench: &Bench, program: &str, figures: &[Figure], unit: &'static str)
         Ok(measured) => {
             let row = |(name, what, target): &Figure| {
                 let (guest, native) = (measured.guest.get(*name).copied(), measured.native.get(*name).copied());
-                let row = row_of(what, unit, *target).native(native);
+                let others = measured.others.iter().map(|figures| figures.get(*name).copied()).collect();
+                let row = row_of(what, unit, *target).native(native).others(others);
                 match guest {
                     Some(value) => row.guest(value),
                     None => row.failed(format!("{program} says nothing of {name}")),

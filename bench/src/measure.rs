@@ -1,4 +1,5 @@
 //! Running what is measured, natively and in the guest by turns.
+use crate::against::System;
 use crate::table::{Row, Target};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -16,12 +17,15 @@ pub(crate) struct Bench {
     wasmlinux: PathBuf,
     dir: PathBuf,
     rounds: u32,
+    against: Vec<System>,
 }
 
 /// Medians by name.
 pub(crate) struct Measured {
     pub(crate) guest: BTreeMap<String, f64>,
     pub(crate) native: BTreeMap<String, f64>,
+    /// Of the systems that are compared; empty where one could not run the program.
+    pub(crate) others: Vec<BTreeMap<String, f64>>,
 }
 
 /// The workspace.
@@ -45,6 +49,13 @@ fn output(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
+/// Lets everybody execute a file.
+pub(crate) fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, permissions).with_context(|| path.display().to_string())
+}
+
 /// The median; of an even number of values the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -64,11 +75,12 @@ pub(crate) fn seconds(what: impl FnOnce() -> Result<()>) -> Result<f64> {
 
 impl Bench {
     /// Builds the programs for both worlds.
-    pub(crate) fn new(rounds: u32) -> Result<Self> {
+    pub(crate) fn new(rounds: u32, against: Vec<System>) -> Result<Self> {
         let bench = Self {
             wasmlinux: product("WASMLINUX", "release/wasmlinux")?,
             dir: workspace().join("target/bench"),
             rounds,
+            against,
         };
         std::fs::create_dir_all(&bench.dir).context("cannot make target/bench")?;
         let guest_cc = product("WASMLINUX_CC", "guest/bin/wasmlinux-cc")?;
@@ -184,7 +196,17 @@ impl Bench {
             }
         }
         let medians = |all: BTreeMap<String, Vec<f64>>| all.into_iter().map(|(name, v)| (name, median(v))).collect();
-        Ok(Measured { guest: medians(guest), native: medians(native) })
+        let known: Vec<String> = native.keys().cloned().collect();
+        let others = self.against.iter().map(|system| {
+            // One run: each takes long, and prints the least of several batches anyway.
+            let figures = system.figures(&self.native(program), &self.dir, &known);
+            figures.unwrap_or_else(|error| {
+                eprintln!("{}: {program}: {error:#}", system.name());
+                BTreeMap::new()
+            })
+        });
+        let others = others.collect();
+        Ok(Measured { guest: medians(guest), native: medians(native), others })
     }
 
     /// Megabytes a second through `cat`.

@@ -17,6 +17,8 @@ pub(crate) struct Row {
     target: Option<Target>,
     guest: Option<f64>,
     native: Option<f64>,
+    /// What the systems that are compared need, in the table's order.
+    others: Vec<Option<f64>>,
     /// Whether more is better, as of a throughput.
     more: bool,
     failure: Option<String>,
@@ -25,7 +27,16 @@ pub(crate) struct Row {
 impl Row {
     /// A figure in this unit.
     pub(crate) fn new(what: &str, unit: &'static str, target: Option<Target>) -> Self {
-        Self { what: what.into(), unit, target, guest: None, native: None, more: false, failure: None }
+        Self {
+            what: what.into(),
+            unit,
+            target,
+            guest: None,
+            native: None,
+            others: Vec::new(),
+            more: false,
+            failure: None,
+        }
     }
 
     /// More is better.
@@ -43,6 +54,12 @@ impl Row {
     /// What native Linux needs.
     pub(crate) fn native(mut self, value: Option<f64>) -> Self {
         self.native = value;
+        self
+    }
+
+    /// What the other systems need.
+    pub(crate) fn others(mut self, values: Vec<Option<f64>>) -> Self {
+        self.others = values;
         self
     }
 
@@ -94,7 +111,7 @@ impl Row {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, others: &[String]) {
         let number = |value: Option<f64>| value.map_or("–".into(), digits);
         let sign = if self.more { '≥' } else { '≤' };
         let target = match self.target {
@@ -105,8 +122,10 @@ impl Row {
         let unit = self.unit;
         let ratio = self.ratio().map_or("–".into(), |r| format!("{r:.2}"));
         let (guest, native) = (number(self.guest), number(self.native));
+        let others: String =
+            (0..others.len()).map(|i| format!(" {:>9} |", number(self.others.get(i).copied().flatten()))).collect();
         println!(
-            "| {:<32} | {unit:<4} | {target:>7} | {guest:>9} | {native:>9} | {ratio:>6} | {} |",
+            "| {:<32} | {unit:<4} | {target:>7} | {guest:>9} | {native:>9} | {ratio:>6} |{others} {} |",
             self.what,
             self.verdict()
         );
@@ -126,25 +145,27 @@ fn digits(value: f64) -> String {
 pub(crate) struct Table {
     rows: Vec<Row>,
     prints: bool,
+    others: Vec<String>,
 }
 
 impl Table {
-    /// An empty table, whose rows are printed as they come if `prints` is set.
-    pub(crate) fn new(prints: bool) -> Self {
+    /// An empty table, whose rows are printed as they come if `prints` is set, with columns for these other systems.
+    pub(crate) fn new(prints: bool, others: Vec<String>) -> Self {
         if prints {
+            let heads: String = others.iter().map(|name| format!(" {name:>9} |")).collect();
             println!(
-                "| {:<32} | unit | {:>7} | {:>9} | {:>9} | {:>6} | |",
+                "| {:<32} | unit | {:>7} | {:>9} | {:>9} | {:>6} |{heads} |",
                 "what", "target", "WasmLinux", "native", "ratio"
             );
-            println!("| --- | --- | ---: | ---: | ---: | ---: | --- |");
+            println!("| --- | --- | ---: | ---: | ---: | ---: |{} --- |", " ---: |".repeat(others.len()));
         }
-        Self { rows: Vec::new(), prints }
+        Self { rows: Vec::new(), prints, others }
     }
 
     /// Adds a row.
     pub(crate) fn add(&mut self, row: Row) {
         if self.prints {
-            row.print();
+            row.print(&self.others);
         }
         self.rows.push(row);
     }
@@ -162,8 +183,10 @@ impl Table {
     /// The rows for other programs.
     pub(crate) fn json(&self) -> Value {
         let row = |row: &Row| {
+            let others: serde_json::Map<_, _> =
+                self.others.iter().cloned().zip(row.others.iter().map(|value| json!(value))).collect();
             json!({
-                "what": row.what, "unit": row.unit, "at_most": row.most(), "ratio_target": row.ratio_target(), "wasmlinux": row.guest, "native": row.native,
+                "others": others, "what": row.what, "unit": row.unit, "at_most": row.most(), "ratio_target": row.ratio_target(), "wasmlinux": row.guest, "native": row.native,
                 "ratio": row.ratio(), "verdict": row.verdict(), "good": row.good(),
             })
         };

@@ -108,6 +108,28 @@ pub(super) fn install(build: &Build, task: &Task) -> Result<()> {
     Ok(())
 }
 
+/// Installs packages that one verb alone wants, if their commands are not there: command, package, what for.
+pub(crate) fn demand(ui: &Ui, task: &Task, yes: bool, wanted: &[(&str, &str, &str)]) -> Result<()> {
+    let missing: Vec<_> = wanted.iter().filter(|(command, ..)| !on_path(command)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    ui.line("These Debian packages are needed and will be installed:");
+    for (_, package, why) in &missing {
+        ui.line(&format!("  {package:26} {why}"));
+    }
+    if !yes && env::var_os("CI").is_none() {
+        confirm()?;
+    }
+    if !is_root() {
+        authorise()?;
+    }
+    task.run(apt(&["update"]))?;
+    let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
+    command.args(missing.iter().map(|(_, package, _)| package));
+    task.run(command)
+}
+
 /// An apt-get command as root that asks nothing, and waits for another that runs.
 fn apt(arguments: &[&str]) -> Command {
     let mut command = match is_root() {
