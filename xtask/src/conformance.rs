@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where Debian's package puts the kernel's source.
 const ARCHIVE: &str = "/usr/src/linux-source-6.12.tar.xz";
@@ -167,10 +167,20 @@ fn compile(task: &Task, root: &Path, sources: &Path, program: &str, cc: &Path, t
     } else {
         command.arg("-pthread");
     }
+    let source = sources.join(format!("{program}.c"));
+    let made_of = [cc, &root.join("target/guest/sysroot/lib/libc.a"), &root.join(INCLUDE).join("compat.h"), &source];
+    if changed(to).is_some_and(|time| made_of.iter().all(|file| changed(file).is_none_or(|other| other < time))) {
+        return true;
+    }
     // A program that does not compile is a line of the table.
     let _ = std::fs::remove_file(to);
     command.arg("-o").arg(to).arg("-lrt");
     task.run(command).is_ok() && to.exists()
+}
+
+/// When a file was written last; nothing for one that is not there, or is found in PATH.
+fn changed(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Runs a command for no longer than the limit, with its output in a file.
