@@ -94,6 +94,10 @@ pub(crate) fn run(build: &Build) -> Result<ExitCode> {
         task.run(unpack)
     })?;
     files::folder(&place.join("bin"))?;
+    // What programs leave behind stays there.
+    let work = place.join("work");
+    files::remove(&work)?;
+    files::folder(&work)?;
     // The host's headers may be older than the tests; what does not depend on the processor comes from the kernel.
     for part in ["linux", "asm-generic"] {
         files::point(&place.join("include").join(part), &build.project.guest.join("sysroot/include").join(part))?;
@@ -109,7 +113,7 @@ pub(crate) fn run(build: &Build) -> Result<ExitCode> {
             task.status(program);
             if compile(task, &root, &sources, program, Path::new("gcc"), &bin("native")) {
                 let mut command = Command::new(bin("native"));
-                command.args(arguments);
+                command.args(arguments).current_dir(&work);
                 native = execute(command, &bin("native.log"))?;
             }
             if compile(task, &root, &sources, program, &build.project.guest.join("bin/wasmlinux-cc"), &bin("guest")) {
