@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where Debian's package puts the kernel's source.
 const ARCHIVE: &str = "/usr/src/linux-source-6.12.tar.xz";
@@ -94,6 +94,14 @@ pub(crate) fn run(build: &Build) -> Result<ExitCode> {
         task.run(unpack)
     })?;
     files::folder(&place.join("bin"))?;
+    // What programs leave behind stays there.
+    let work = place.join("work");
+    files::remove(&work)?;
+    files::folder(&work)?;
+    // The host's headers may be older than the tests; what does not depend on the processor comes from the kernel.
+    for part in ["linux", "asm-generic"] {
+        files::point(&place.join("include").join(part), &build.project.guest.join("sysroot/include").join(part))?;
+    }
     let (mut table, mut worse) = (String::new(), Vec::new());
     let (mut same, mut total) = (0, 0);
     for line in &lines {
@@ -105,7 +113,7 @@ pub(crate) fn run(build: &Build) -> Result<ExitCode> {
             task.status(program);
             if compile(task, &root, &sources, program, Path::new("gcc"), &bin("native")) {
                 let mut command = Command::new(bin("native"));
-                command.args(arguments);
+                command.args(arguments).current_dir(&work);
                 native = execute(command, &bin("native.log"))?;
             }
             if compile(task, &root, &sources, program, &build.project.guest.join("bin/wasmlinux-cc"), &bin("guest")) {
@@ -165,12 +173,22 @@ fn compile(task: &Task, root: &Path, sources: &Path, program: &str, cc: &Path, t
     if cc.ends_with("wasmlinux-cc") {
         command.arg("-I").arg(root.join(INCLUDE)).args(["-include", "compat.h"]);
     } else {
-        command.arg("-pthread");
+        command.arg("-pthread").arg("-isystem").arg(root.join("target/conformance/include"));
+    }
+    let source = sources.join(format!("{program}.c"));
+    let made_of = [cc, &root.join("target/guest/sysroot/lib/libc.a"), &root.join(INCLUDE).join("compat.h"), &source];
+    if changed(to).is_some_and(|time| made_of.iter().all(|file| changed(file).is_none_or(|other| other < time))) {
+        return true;
     }
     // A program that does not compile is a line of the table.
     let _ = std::fs::remove_file(to);
     command.arg("-o").arg(to).arg("-lrt");
     task.run(command).is_ok() && to.exists()
+}
+
+/// When a file was written last; nothing for one that is not there, or is found in PATH.
+fn changed(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Runs a command for no longer than the limit, with its output in a file.
