@@ -1,5 +1,5 @@
-/* In functions that call setjmp, wasmlinux-cc has clang call these before each access and at the
- * begin of each block, by clang's names for them. If an access faults, it does so here, in a call,
+/* In functions that call setjmp, wasmlinux-cc has clang call these before each access and division
+ * and at the begin of each block, by clang's names for them. If it faults, it does so here, in a call,
  * and a handler can leave by longjmp to the calling function; so can one that interrupts here. */
 #define TRY(size) \
 	void __sanitizer_cov_load##size(const volatile char *p) { p[0]; p[size-1]; } \
@@ -13,5 +13,10 @@ TRY(2)
 TRY(4)
 TRY(8)
 TRY(16)
+
+/* volatile: a compiler that sees the division by zero makes nothing of it */
+static volatile unsigned quotient, zero;
+void __sanitizer_cov_trace_div4(unsigned divisor) { if (!divisor) quotient = 1 / zero; }
+void __sanitizer_cov_trace_div8(unsigned long long divisor) { if (!divisor) quotient = 1 / zero; }
 
 void __sanitizer_cov_trace_pc(void) { __asm__ volatile ("nop"); }
