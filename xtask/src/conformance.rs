@@ -116,7 +116,8 @@ fn selftests(build: &Build) -> Result<(String, bool)> {
             task.status(program);
             if compile(task, &root, &sources, program, Path::new("gcc"), &bin("native")) {
                 let mut command = Command::new(bin("native"));
-                command.args(arguments);
+                // Some leave files behind.
+                command.args(arguments).current_dir(place.join("bin"));
                 native = execute(command, &bin("native.log"))?;
             }
             if compile(task, &root, &sources, program, &build.project.guest.join("bin/wasmlinux-cc"), &bin("guest")) {

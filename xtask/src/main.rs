@@ -11,6 +11,7 @@ mod clean;
 mod conformance;
 mod dist;
 mod picture;
+mod ports;
 mod run;
 mod steps;
 mod support;
