@@ -1,6 +1,8 @@
-//! `cargo xtask test --conformance`: the kernel's own selftests, built for both worlds, run in both, in a table.
+//! `cargo xtask test --conformance`: the kernel's own selftests, built for both worlds, run in both, in a table; then busybox's.
 //!
 //! What is run, and for each exclusion why, is in `tests/conformance/selftests.txt`; the table is `docs/conformance.md`.
+
+mod busybox;
 
 use crate::steps::Build;
 use crate::support::files;
@@ -76,8 +78,17 @@ impl Outcome {
     }
 }
 
-/// Runs everything and writes the table. Fails if something passes natively only and no note says why.
+/// Runs everything and writes the tables. Fails if something passes natively only and no note says why.
 pub(crate) fn run(build: &Build) -> Result<ExitCode> {
+    let (selftests, kernel_fails) = selftests(build)?;
+    let (applets, busybox_fails) = busybox::run(build)?;
+    files::write(&build.project.root.join(TABLE), format!("{selftests}\n{applets}"))?;
+    println!("see {TABLE}");
+    Ok(if kernel_fails || busybox_fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The part of the page about the kernel's selftests, and whether something passes natively only.
+fn selftests(build: &Build) -> Result<(String, bool)> {
     let root = build.project.root.clone();
     let (lines, notes) = list(&std::fs::read_to_string(root.join(LIST)).context(LIST)?)?;
     let place = root.join("target/conformance");
@@ -146,21 +157,19 @@ pub(crate) fn run(build: &Build) -> Result<ExitCode> {
     }
     let release = Command::new("uname").arg("-r").output().context("cannot run uname")?;
     let text = format!(
-        "# Conformance: the kernel's own selftests\n\n\
+        "# Conformance\n\n## The kernel's own selftests\n\n\
          Written by `cargo xtask test --conformance`: programs of `tools/testing/selftests` of the kernel that we run, built by gcc and by\n\
          `wasmlinux-cc` from the same source, run natively (kernel {}) and in a machine. In brackets the single checks that passed, where a program\n\
          counts them. {same} of {total} programs end alike. What each printed is in `target/conformance/bin/*.log`.\n\n\
          | program | native | WasmLinux | why they differ |\n| --- | --- | --- | --- |\n{table}\n\
-         ## Not run\n\n| program | why |\n| --- | --- |\n{skipped}",
+         ### Not run\n\n| program | why |\n| --- | --- |\n{skipped}",
         String::from_utf8_lossy(&release.stdout).trim(),
     );
-    files::write(&root.join(TABLE), text)?;
-    println!("{same} of {total} programs end as natively; see {TABLE}");
-    if worse.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    println!("{same} of {total} of the kernel's selftests end as natively");
+    if !worse.is_empty() {
+        println!("these pass natively only: {}", worse.join(", "));
     }
-    println!("these pass natively only: {}", worse.join(", "));
-    Ok(ExitCode::FAILURE)
+    Ok((text, !worse.is_empty()))
 }
 
 /// Whether there is a program now.
@@ -192,24 +201,29 @@ fn changed(file: &Path) -> Option<SystemTime> {
 }
 
 /// Runs a command for no longer than the limit, with its output in a file.
-fn execute(mut command: Command, log: &Path) -> Result<Outcome> {
+fn execute(command: Command, log: &Path) -> Result<Outcome> {
+    let status = within(LIMIT, command, log)?;
+    Ok(Outcome::new(status, &String::from_utf8_lossy(&std::fs::read(log)?)))
+}
+
+/// The exit status of a command whose output goes to a file; none if it took longer than the limit.
+pub(crate) fn within(limit: Duration, mut command: Command, log: &Path) -> Result<Option<ExitStatus>> {
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
     let mut child = command.spawn().context("cannot start a program")?;
     let start = Instant::now();
-    let status = loop {
+    loop {
         match child.try_wait()? {
-            Some(status) => break Some(status),
-            None if start.elapsed() > LIMIT => {
+            Some(status) => return Ok(Some(status)),
+            None if start.elapsed() > limit => {
                 let group = format!("-{}", child.id());
                 Command::new("kill").args(["-KILL", "--", &group]).status().context("cannot run kill")?;
                 child.wait()?;
-                break None;
+                return Ok(None);
             }
             None => std::thread::sleep(Duration::from_millis(10)),
         }
-    };
-    Ok(Outcome::new(status, &String::from_utf8_lossy(&std::fs::read(log)?)))
+    }
 }
 
 #[cfg(test)]

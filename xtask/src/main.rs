@@ -9,7 +9,9 @@ mod build;
 mod check;
 mod clean;
 mod conformance;
+mod dist;
 mod picture;
+mod ports;
 mod run;
 mod steps;
 mod support;
@@ -35,6 +37,8 @@ enum Verb {
     Test(test::Arguments),
     /// Build, then measure beside native Linux
     Bench(bench::Arguments),
+    /// Build, then pack the program and the SDK into an archive, and try that
+    Dist(dist::Arguments),
     /// Check formatting, lints, documentation and licences
     Check(check::Arguments),
     /// Draw the picture of a session that README.md shows
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => run::verb(&arguments),
         Verb::Test(arguments) => test::verb(&arguments),
         Verb::Bench(arguments) => bench::verb(&arguments),
+        Verb::Dist(arguments) => dist::verb(&arguments),
         Verb::Check(arguments) => check::verb(&arguments),
         Verb::Picture(arguments) => picture::verb(&arguments),
         Verb::Clean(arguments) => clean::verb(&arguments),

@@ -2,6 +2,7 @@
 
 use crate::build::{Consent, bring};
 use crate::conformance;
+use crate::ports;
 use crate::steps::{Build, Step};
 use crate::support::task::exit_code;
 use anyhow::{Context, Result};
@@ -15,6 +16,9 @@ pub(crate) struct Arguments {
     /// Run the kernel's own selftests instead, natively and in the machine, and write docs/conformance.md
     #[arg(long, conflicts_with = "stress")]
     conformance: bool,
+    /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in the machine
+    #[arg(long, conflicts_with_all = ["stress", "conformance"])]
+    ports: bool,
     /// Run the stress instead, for so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     stress: Option<u64>,
@@ -39,6 +43,9 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     if arguments.conformance {
         return conformance::run(&build);
+    }
+    if arguments.ports {
+        return ports::run(&build);
     }
     nextest(&build)?;
     let mut command = build.project.cargo();

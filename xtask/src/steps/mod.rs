@@ -9,7 +9,8 @@ mod kernel;
 mod libc;
 pub(crate) mod packages;
 mod programs;
-mod sources;
+pub(crate) mod sdk;
+pub(crate) mod sources;
 
 use crate::support::cache::{Node, Store};
 use crate::support::files;
@@ -126,7 +127,7 @@ impl Step {
 pub(crate) struct Build {
     pub(crate) project: Project,
     pub(crate) ui: Ui,
-    store: Store,
+    pub(crate) store: Store,
     crew: Crew,
     nodes: Mutex<BTreeMap<Step, Node>>,
     packages: packages::Plan,
@@ -222,7 +223,7 @@ impl Build {
     }
 
     /// The result of a step that has been done.
-    fn done(&self, step: Step) -> Result<Node> {
+    pub(crate) fn done(&self, step: Step) -> Result<Node> {
         self.nodes().get(&step).cloned().with_context(|| format!("{} has not been built", step.name()))
     }
 
@@ -267,7 +268,7 @@ fn closure(goal: Step) -> BTreeSet<Step> {
 }
 
 /// The `-j` for make.
-fn jobs() -> String {
+pub(crate) fn jobs() -> String {
     format!("-j{}", std::thread::available_parallelism().map_or(2, usize::from))
 }
 

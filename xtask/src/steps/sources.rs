@@ -7,14 +7,14 @@ use crate::support::files;
 use crate::support::task::Task;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The upstream part of a source package; what Debian adds to it is verified by apt alone, as it changes with security updates.
-struct Source {
-    package: &'static str,
-    upstream: &'static str,
-    sha256: &'static str,
+pub(crate) struct Source {
+    pub(crate) package: &'static str,
+    pub(crate) upstream: &'static str,
+    pub(crate) sha256: &'static str,
 }
 
 const MUSL: Source = Source {
@@ -43,16 +43,7 @@ pub(super) fn busybox(build: &Build, task: &Task) -> Result<()> {
 fn unpacked(build: &Build, task: &Task, step: Step, source: &Source, patched: bool) -> Result<()> {
     let key = || Ok(Key::new(include_str!("sources.rs")).text("upstream", source.sha256));
     let node = build.store.node(task, key, |place: &Workplace| {
-        download(build, task, source.package, &place.work)?;
-        let upstream = place.work.join(source.upstream);
-        if !upstream.exists() {
-            bail!(
-                "Debian's source package {} has no {}: this build is made for Debian 12",
-                source.package,
-                source.upstream
-            );
-        }
-        digest::expect_sha256(&upstream, source.sha256)?;
+        let upstream = fetched(build, task, source, &place.work, &[])?;
         if patched {
             let description =
                 files::sorted(&place.work)?.into_iter().find(|path| path.extension().is_some_and(|end| end == "dsc"));
@@ -62,17 +53,43 @@ fn unpacked(build: &Build, task: &Task, step: Step, source: &Source, patched: bo
             unpack.args(["--no-check", "--extract"]).arg(description.context("no .dsc file")?).arg(&place.out);
             task.run(unpack)
         } else {
-            let mut unpack = Command::new("tar");
-            unpack.arg("-xf").arg(&upstream).arg("-C").arg(&place.out).arg("--strip-components=1");
-            task.run(unpack)
+            unpack(task, &upstream, &place.out)
         }
     })?;
     build.keep(step, node);
     Ok(())
 }
 
+/// Unpacks the upstream part of a source package into a folder, without what Debian adds to it.
+pub(crate) fn upstream(build: &Build, task: &Task, source: &Source, work: &Path, to: &Path) -> Result<()> {
+    let archive = fetched(build, task, source, work, &["--tar-only"])?;
+    files::folder(to)?;
+    unpack(task, &archive, to)
+}
+
+fn unpack(task: &Task, archive: &Path, to: &Path) -> Result<()> {
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xf").arg(archive).arg("-C").arg(to).arg("--strip-components=1");
+    task.run(unpack)
+}
+
+/// The upstream part of a source package, fetched into a folder and checked.
+fn fetched(build: &Build, task: &Task, source: &Source, to: &Path, options: &[&str]) -> Result<PathBuf> {
+    download(build, task, source.package, to, options)?;
+    let upstream = to.join(source.upstream);
+    if !upstream.exists() {
+        bail!(
+            "Debian's source package {} has no {}: this build is made for Debian 12",
+            source.package,
+            source.upstream
+        );
+    }
+    digest::expect_sha256(&upstream, source.sha256)?;
+    Ok(upstream)
+}
+
 /// Fetches the files of a source package into a folder. apt checks them against the signed lists.
-fn download(build: &Build, task: &Task, package: &str, to: &Path) -> Result<()> {
+fn download(build: &Build, task: &Task, package: &str, to: &Path, options: &[&str]) -> Result<()> {
     task.status("fetches the source package");
     let apt = build.store.folder("apt");
     let _lock = build.store.lock(task, "apt")?;
@@ -101,7 +118,7 @@ fn download(build: &Build, task: &Task, package: &str, to: &Path) -> Result<()> 
     update.args(["--option=APT::Update::Error-Mode=any", "update"]);
     task.run(update)?;
     let mut fetch = command();
-    fetch.args(["source", "--download-only", package]);
+    fetch.args(["source", "--download-only"]).args(options).arg(package);
     task.run(fetch)
 }
 
