@@ -15,8 +15,8 @@ TRY(8)
 TRY(16)
 
 /* volatile: a compiler that sees the division by zero makes nothing of it */
-static volatile unsigned quotient, zero;
-void __sanitizer_cov_trace_div4(unsigned divisor) { if (!divisor) quotient = 1 / zero; }
-void __sanitizer_cov_trace_div8(unsigned long long divisor) { if (!divisor) quotient = 1 / zero; }
+static volatile unsigned quotient = 1, zero;
+void __sanitizer_cov_trace_div4(unsigned divisor) { if (!divisor) quotient = quotient / zero; }
+void __sanitizer_cov_trace_div8(unsigned long long divisor) { if (!divisor) quotient = quotient / zero; }
 
 void __sanitizer_cov_trace_pc(void) { __asm__ volatile ("nop"); }
