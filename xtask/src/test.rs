@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
-    /// Run the kernel's own selftests instead, natively and in the machine, and write docs/conformance.md
+    /// Run the kernel's own selftests and busybox's instead (or only `selftests` or `busybox`), natively and in the machine, and write docs/conformance.md
     #[arg(long, conflicts_with = "stress")]
     conformance: bool,
     /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in the machine
@@ -42,7 +42,7 @@ impl Arguments {
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     if arguments.conformance {
-        return conformance::run(&build);
+        return conformance::run(&build, &arguments.filters);
     }
     if arguments.ports {
         return ports::run(&build);
