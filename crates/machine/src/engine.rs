@@ -6,8 +6,9 @@ use std::{
 };
 use wasmtime::{Collector, Config, CustomCodeMemory, Engine};
 
-/// Bytes of native stack that a task's code may use: as much as a process gets from Linux by default.
-pub(crate) const STACK_WASM: usize = 8 << 20;
+/// Bytes of native stack that a task's code may use. The stack in a program's memory has 8 MiB by default and frames of 16 bytes or more, those
+/// here have 48 or more: so that one is used up first, whose overflow is a fault like any other. Only what is touched takes memory.
+pub(crate) const STACK_WASM: usize = 64 << 20;
 /// Bytes of native stack behind that, for host functions and signal frames.
 pub(crate) const STACK_HOST: usize = 256 << 10;
 /// Bytes that must be left of [`STACK_WASM`] when user code enters the kernel: its deepest path takes less.
@@ -44,10 +45,6 @@ fn config() -> Config {
         .with_custom_code_memory(Some(Arc::new(Protection)))
         .with_host_memory(Arc::new(Creator))
         .with_host_stack(Arc::new(Stacks));
-    // Memory changes under a program's feet: by handlers of signals, other threads, devices. So each load that the compiler of C
-    // left (a volatile one in a loop) is one.
-    // SAFETY: a flag that makes the compiler do less.
-    unsafe { config.cranelift_flag_set("enable_alias_analysis", "false") };
     config
 }
 
