@@ -34,7 +34,7 @@ static void fork_exec(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execl(self, self, "exit", (char *)NULL);
+		execlp(self, self, "exit", (char *)NULL);
 		_exit(1);
 	}
 	wait_for(pid);
