@@ -185,7 +185,8 @@ fn rings_that_make_no_sense() {
             memory.offer(TX, &[0], 1);
         }
     };
-    let cases: Vec<(&str, Box<dyn Fn(&Memory)>)> = vec![
+    type Damage = Box<dyn Fn(&Memory)>;
+    let cases: Vec<(&str, Damage)> = vec![
         ("a loop", Box::new(chain(1, BUFFERS.into(), 1, 0))),
         ("a next that is not there", Box::new(chain(1, BUFFERS.into(), 1, 100))),
         ("behind memory", Box::new(chain(0, SIZE as u64 - 10, 60, 0))),

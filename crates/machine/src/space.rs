@@ -175,8 +175,8 @@ impl Space {
                 run.end += 1;
                 continue;
             }
-            // SAFETY: pages of our reservation that map() has mapped: unmap() clears their bits.
             let (start, len) = (run.start << self.format.page_shift, run.len() << self.format.page_shift);
+            // SAFETY: pages of our reservation that map() has mapped: unmap() clears their bits.
             if len != 0 && unsafe { libc::mprotect(self.base.add(start).cast(), len, libc::PROT_READ) } != 0 {
                 return self.flush_all();
             }
