@@ -194,18 +194,22 @@ int main(void)
 	/* default actions on a loop */
 	int fatal[] = { SIGTERM, SIGKILL, SIGINT, SIGUSR1, SIGXCPU, SIGSEGV };
 	for (size_t i = 0; i < countof(fatal); i++) {
-		CHILD(child, signal(fatal[i], SIG_DFL); for (;;));
+		/* before the fork: a child may be late */
+		signal(fatal[i], SIG_DFL);
+		CHILD(child, for (;;));
 		pause_ms(10);
 		kill(child, fatal[i]);
 		puts(fate_of(child));
 	}
 	/* an exit from the handler */
-	CHILD(child, signal(SIGTERM, exits); for (;;));
+	signal(SIGTERM, exits);
+	CHILD(child, for (;;));
 	pause_ms(20);
 	kill(child, SIGTERM);
 	puts(fate_of(child));
 	/* stopped and continued while it computes */
-	CHILD(child, signal(SIGUSR2, sets_stop); compute_until(&stop, 1); _exit(4));
+	signal(SIGUSR2, sets_stop);
+	CHILD(child, compute_until(&stop, 1); _exit(4));
 	int status;
 	pause_ms(10);
 	kill(child, SIGSTOP);
