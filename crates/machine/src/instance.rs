@@ -48,6 +48,18 @@ pub(crate) struct User {
     stack_pointer: Option<Global>,
 }
 
+impl User {
+    /// Whether it can be this program's on this address space, or on a new one.
+    fn fits(&self, program: &Arc<Program>, space: Option<&Arc<Space>>) -> bool {
+        let context = &self.context;
+        let range = match space {
+            Some(space) => Arc::ptr_eq(space, &context.space),
+            None => !context.space.is_bound(),
+        };
+        program.reusable && Arc::ptr_eq(program, &context.program) && range
+    }
+}
+
 /// A Store with a kernel instance, and perhaps program instances, the last of which is in use.
 pub(crate) struct Kernel {
     pub(crate) store: Store<TaskData>,
@@ -103,15 +115,9 @@ impl Lease {
     /// For a task that will run `program` on the address space `space` (None if none exists for it yet), or that stays in the kernel.
     pub(crate) async fn new(stack: u32, wanted: Option<(&Arc<Program>, Option<&Arc<Space>>)>) -> Result<Lease> {
         let ready = READY.with_borrow_mut(|ready| {
-            let fits = |kernel: &Kernel| match (wanted, &kernel.user) {
-                (Some((program, space)), Some(user)) => {
-                    Arc::ptr_eq(program, &user.context.program)
-                        && match space {
-                            Some(space) => Arc::ptr_eq(space, &user.context.space),
-                            None => !user.context.space.is_bound(),
-                        }
-                }
-                _ => false,
+            let fits = |kernel: &Kernel| {
+                wanted
+                    .is_some_and(|(program, space)| kernel.user.as_ref().is_some_and(|user| user.fits(program, space)))
             };
             let at = ready.iter().rposition(fits);
             // Any other will do, but one without a program is no loss to others.
@@ -177,14 +183,7 @@ impl Kernel {
     /// are when an instance is new.
     pub(crate) async fn enter(&mut self, program: &Arc<Program>, pgd: u32, globals: &[(usize, Val)]) -> Result<()> {
         let bound = cpu(|cpu| cpu.space_of(pgd));
-        let fits = self.user.as_ref().is_some_and(|user| {
-            let context = &user.context;
-            let space = match &bound {
-                Some(space) => Arc::ptr_eq(space, &context.space),
-                None => !context.space.is_bound(),
-            };
-            program.reusable && Arc::ptr_eq(program, &context.program) && space
-        });
+        let fits = self.user.as_ref().is_some_and(|user| user.fits(program, bound.as_ref()));
         if !fits {
             self.user = None;
             let space = match bound.clone() {

@@ -62,16 +62,7 @@ impl Plan {
             let _ = plan.versions.set(versions);
             return Ok(plan);
         }
-        ui.line("These Debian packages are needed and will be installed:");
-        for (name, why) in &missing {
-            ui.line(&format!("  {name:26} {why}"));
-        }
-        if !yes && env::var_os("CI").is_none() {
-            confirm()?;
-        }
-        if !is_root() {
-            authorise()?;
-        }
+        agree(yes, ui, &missing)?;
         Ok(plan)
     }
 
@@ -94,12 +85,7 @@ pub(super) fn install(build: &Build, task: &Task) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    task.status("reads Debian's lists of packages");
-    task.run(apt(&["update"]))?;
-    task.status("installs");
-    let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
-    command.args(missing);
-    task.run(command)?;
+    fetch(task, missing)?;
     let versions = installed()?;
     if let Some(package) = missing.iter().find(|package| !versions.contains_key(**package)) {
         bail!("the package {package} is still not there after its installation");
@@ -110,13 +96,21 @@ pub(super) fn install(build: &Build, task: &Task) -> Result<()> {
 
 /// Installs packages that one verb alone wants, if their commands are not there: command, package, what for.
 pub(crate) fn demand(ui: &Ui, task: &Task, yes: bool, wanted: &[(&str, &str, &str)]) -> Result<()> {
-    let missing: Vec<_> = wanted.iter().filter(|(command, ..)| !on_path(command)).collect();
+    let missing = wanted.iter().filter(|(command, ..)| !on_path(command)).map(|&(_, package, why)| (package, why));
+    let missing: Vec<(&str, &str)> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }
+    agree(yes, ui, &missing)?;
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    fetch(task, &names)
+}
+
+/// Says which packages are missing, and why; asks on a terminal unless `yes`.
+fn agree(yes: bool, ui: &Ui, missing: &[(&str, &str)]) -> Result<()> {
     ui.line("These Debian packages are needed and will be installed:");
-    for (_, package, why) in &missing {
-        ui.line(&format!("  {package:26} {why}"));
+    for (name, why) in missing {
+        ui.line(&format!("  {name:26} {why}"));
     }
     if !yes && env::var_os("CI").is_none() {
         confirm()?;
@@ -124,9 +118,16 @@ pub(crate) fn demand(ui: &Ui, task: &Task, yes: bool, wanted: &[(&str, &str, &st
     if !is_root() {
         authorise()?;
     }
+    Ok(())
+}
+
+/// Installs packages.
+fn fetch(task: &Task, names: &[&str]) -> Result<()> {
+    task.status("reads Debian's lists of packages");
     task.run(apt(&["update"]))?;
+    task.status("installs");
     let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
-    command.args(missing.iter().map(|(_, package, _)| package));
+    command.args(names);
     task.run(command)
 }
 
