@@ -27,6 +27,7 @@ pub(crate) fn functions(object: &Path) -> Result<BTreeSet<String>> {
 }
 
 fn find(object: &[u8]) -> Result<BTreeSet<String>> {
+    let mut setjmp = None;
     let (mut imported, mut code_start, mut section, mut code_section) = (0, 0, 0, 0);
     let mut bodies: Vec<Range<usize>> = Vec::new();
     let (mut symbols, mut relocations) = (Vec::new(), Vec::new());
@@ -35,7 +36,11 @@ fn find(object: &[u8]) -> Result<BTreeSet<String>> {
         match &payload {
             Payload::ImportSection(imports) => {
                 for import in imports.clone().into_imports() {
-                    imported += u32::from(matches!(import?.ty, wasmparser::TypeRef::Func(_)));
+                    let import = import?;
+                    if matches!(import.ty, wasmparser::TypeRef::Func(_)) {
+                        setjmp = setjmp.or((import.name == SETJMP).then_some(imported));
+                        imported += 1;
+                    }
                 }
             }
             Payload::CodeSectionStart { range, .. } => (code_start, code_section) = (range.start, section),
@@ -71,7 +76,7 @@ fn find(object: &[u8]) -> Result<BTreeSet<String>> {
     }
     let calls_setjmp = |symbol: u32| {
         matches!(symbols.get(symbol as usize), Some(SymbolInfo::Func { index, name, .. })
-            if name.is_some_and(|name| name == SETJMP) || import_is_setjmp(object, *index))
+            if *name == Some(SETJMP) || Some(*index) == setjmp)
     };
     let mut found = BTreeSet::new();
     for reader in relocations.iter().filter(|reader: &&RelocSectionReader<'_>| reader.section_index() == code_section) {
@@ -92,16 +97,6 @@ fn find(object: &[u8]) -> Result<BTreeSet<String>> {
         }
     }
     Ok(found)
-}
-
-fn import_is_setjmp(object: &[u8], index: u32) -> bool {
-    let imports = Parser::new(0).parse_all(object).filter_map(Result::ok).find_map(|payload| match payload {
-        Payload::ImportSection(imports) => Some(imports),
-        _ => None,
-    });
-    let functions = imports.into_iter().flat_map(|imports| imports.into_imports()).filter_map(Result::ok);
-    let mut functions = functions.filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_)));
-    functions.nth(index as usize).is_some_and(|import| import.name == SETJMP)
 }
 
 /// Adds to a clang command that it puts the calls into these functions. `list` is a file for their names.
