@@ -20,7 +20,11 @@ impl Toolchain {
     /// Finds clang, and the sysroot: the option's, or WASMLINUX_SYSROOT's, or the one beside this executable's folder.
     pub(crate) fn find(sysroot: Option<&str>) -> Result<Toolchain> {
         let exe = std::env::current_exe().context("the place of this executable")?;
-        let root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
+        let mut root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
+        // Where cargo puts the executable, the rest is in a folder beside.
+        if !root.join("sysroot").is_dir() && root.join("guest/sysroot").is_dir() {
+            root.push("guest");
+        }
         let sysroot = match sysroot {
             Some(s) => s.into(),
             None => std::env::var_os("WASMLINUX_SYSROOT").map_or_else(|| root.join("sysroot"), PathBuf::from),
