@@ -20,7 +20,7 @@ mod memory {
 
 mod processes {
     use super::*;
-    agree!(fork_deep wait exec sessions rlimits sysv);
+    agree!(fork_deep clone_number wait exec sessions rlimits sysv);
 }
 
 mod threads {
