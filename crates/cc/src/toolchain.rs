@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// The tools of one run. Nothing is looked at before it is needed.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
-    /// The folder that holds `bin/` with this executable, `sysroot/` and `lib/binaryen/`.
+    /// The folder that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
     pub(crate) root: PathBuf,
     pub(crate) sysroot: PathBuf,
     pub(crate) clang: PathBuf,
@@ -22,8 +22,9 @@ impl Toolchain {
         let exe = std::env::current_exe().context("the place of this executable")?;
         let mut root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
         // Where cargo puts the executable, the rest is in a folder beside.
-        if !root.join("sysroot").is_dir() && root.join("guest/sysroot").is_dir() {
-            root.push("guest");
+        let guest = root.join("guest");
+        if !root.join("sysroot").exists() && guest.join("sysroot").exists() {
+            root = guest;
         }
         let sysroot = match sysroot {
             Some(s) => s.into(),

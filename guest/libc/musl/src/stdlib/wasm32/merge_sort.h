@@ -2,7 +2,6 @@
  * A merge sort, to be included once for each form of comparison. Elements that compare equal stay in their order, as glibc's
  * qsort() has it while there is memory, and programs come to rely on. Without memory it is a heap sort.
  *
- * Names have underscores, as crates/cc/src/quiet.list tells functions of libc by them.
  * Before: struct sort (with the fields size and tmp, and what COMPARE needs) and COMPARE(s, a, b).
  */
 #include <stdint.h>
@@ -45,13 +44,13 @@ static void name(char *base, size_t n, const struct sort *s)				\
 	memcpy(base, s->tmp, (n - right) * width);					\
 }
 
-MERGE_SORT(__sort_4, 4, SELF)
-MERGE_SORT(__sort_8, 8, SELF)
-MERGE_SORT(__sort_16, 16, SELF)
-MERGE_SORT(__sort_any, s->size, SELF)
-MERGE_SORT(__sort_pointers, sizeof(void *), POINTEE)
+MERGE_SORT(sort_4, 4, SELF)
+MERGE_SORT(sort_8, 8, SELF)
+MERGE_SORT(sort_16, 16, SELF)
+MERGE_SORT(sort_any, s->size, SELF)
+MERGE_SORT(sort_pointers, sizeof(void *), POINTEE)
 
-static void __swap(char *a, char *b, size_t size)
+static void swap(char *a, char *b, size_t size)
 {
 	for (; size; size--, a++, b++) {
 		char c = *a;
@@ -60,7 +59,7 @@ static void __swap(char *a, char *b, size_t size)
 	}
 }
 
-static void __sift_down(char *base, size_t at, size_t n, const struct sort *s)
+static void sift_down(char *base, size_t at, size_t n, const struct sort *s)
 {
 	size_t child;
 
@@ -73,22 +72,22 @@ static void __sift_down(char *base, size_t at, size_t n, const struct sort *s)
 		}
 		if (COMPARE(s, base + at * s->size, c) >= 0)
 			break;
-		__swap(base + at * s->size, c, s->size);
+		swap(base + at * s->size, c, s->size);
 	}
 }
 
-static void __heap_sort(char *base, size_t n, const struct sort *s)
+static void heap_sort(char *base, size_t n, const struct sort *s)
 {
 	for (size_t at = n / 2; at-- > 0;)
-		__sift_down(base, at, n, s);
+		sift_down(base, at, n, s);
 	while (--n > 0) {
-		__swap(base, base + n * s->size, s->size);
-		__sift_down(base, 0, n, s);
+		swap(base, base + n * s->size, s->size);
+		sift_down(base, 0, n, s);
 	}
 }
 
 /* Brings elements into the order of the pointers to them, cycle by cycle; spare has room for one. */
-static void __arrange(char *base, size_t n, char **pointers, char *spare, size_t size)
+static void arrange(char *base, size_t n, char **pointers, char *spare, size_t size)
 {
 	for (size_t i = 0; i < n; i++) {
 		char *first = base + i * size;
@@ -109,7 +108,7 @@ static void __arrange(char *base, size_t n, char **pointers, char *spare, size_t
 	}
 }
 
-static void __merge_sort(char *base, size_t n, struct sort *s)
+static void merge_sort(char *base, size_t n, struct sort *s)
 {
 	uint64_t small[SMALL / sizeof(uint64_t)];
 	size_t width = s->size > LARGE ? sizeof(char *) : s->size, bytes;
@@ -120,20 +119,20 @@ static void __merge_sort(char *base, size_t n, struct sort *s)
 	/* Large ones: pointers, as many to merge by, and room for an element */
 	if (__builtin_mul_overflow(n, width, &bytes) ||
 	    (s->size > LARGE && __builtin_add_overflow(2 * bytes, s->size, &bytes)))
-		return __heap_sort(base, n, s);
+		return heap_sort(base, n, s);
 	s->tmp = (char *)small;
 	if (bytes > SMALL && !(s->tmp = memory = malloc(bytes)))
-		return __heap_sort(base, n, s);
+		return heap_sort(base, n, s);
 
 	if (s->size > LARGE) {
 		char **pointers = (char **)s->tmp + n;
 
 		for (size_t i = 0; i < n; i++)
 			pointers[i] = base + i * s->size;
-		__sort_pointers((char *)pointers, n, s);
-		__arrange(base, n, pointers, (char *)(pointers + n), s->size);
+		sort_pointers((char *)pointers, n, s);
+		arrange(base, n, pointers, (char *)(pointers + n), s->size);
 	} else {
-		(width == 4 ? __sort_4 : width == 8 ? __sort_8 : width == 16 ? __sort_16 : __sort_any)(base, n, s);
+		(width == 4 ? sort_4 : width == 8 ? sort_8 : width == 16 ? sort_16 : sort_any)(base, n, s);
 	}
 	free(memory);
 }

@@ -13,7 +13,7 @@ struct sort {
 
 void __qsort_r(void *base, size_t n, size_t size, int (*compare)(const void *, const void *, void *), void *arg)
 {
-	__merge_sort(base, n, &(struct sort){ .size = size, .compare = compare, .arg = arg });
+	merge_sort(base, n, &(struct sort){ .size = size, .compare = compare, .arg = arg });
 }
 
 weak_alias(__qsort_r, qsort_r);

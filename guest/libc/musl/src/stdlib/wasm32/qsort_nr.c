@@ -12,5 +12,5 @@ struct sort {
 
 void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *))
 {
-	__merge_sort(base, n, &(struct sort){ .size = size, .compare = compare });
+	merge_sort(base, n, &(struct sort){ .size = size, .compare = compare });
 }
