@@ -14,6 +14,7 @@
 mod address;
 mod icmp;
 mod link;
+mod names;
 mod packet;
 mod publish;
 mod reactor;
