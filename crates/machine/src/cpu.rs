@@ -354,7 +354,7 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
             Some(Request::Halt) => halt(&bus, interrupts),
             Some(Request::Attend) => {
                 if let Some(attendant) = bus.attendant() {
-                    attendant.attend();
+                    attendant.called();
                 }
             }
             Some(Request::Load(at, len)) => cpu(|cpu| cpu.load_result = cpu.load(at, len)),

@@ -112,7 +112,7 @@ impl Shared {
             {
                 return self.fail(&error);
             }
-            self.attend();
+            self.work(false);
         }
     }
 
@@ -145,10 +145,9 @@ impl Shared {
             tracing::error!("the network has failed: {error}");
         }
     }
-}
 
-impl Attendant for Shared {
-    fn attend(&self) {
+    /// Works, if nobody else does; who does looks again.
+    fn work(&self, called: bool) {
         self.wanted.store(true, SeqCst);
         let mut turns = 0;
         // Whoever holds the reactor looks again after having let go.
@@ -165,7 +164,7 @@ impl Attendant for Shared {
             };
             while turns < TURNS && self.wanted.swap(false, SeqCst) {
                 turns += 1;
-                match reactor.turn() {
+                match reactor.turn(called && turns == 1) {
                     Ok(more) => self.wanted.fetch_or(more, SeqCst),
                     Err(error) => return self.fail(&error),
                 };
@@ -173,6 +172,16 @@ impl Attendant for Shared {
             let next = reactor.next_time().map_or(NEVER, |next| self.now() + next.as_micros() as u64);
             self.next.store(next, SeqCst);
         }
+    }
+}
+
+impl Attendant for Shared {
+    fn attend(&self) {
+        self.work(false);
+    }
+
+    fn called(&self) {
+        self.work(true);
     }
 
     fn processor_sleeps(&self) -> (RawFd, Option<Duration>) {

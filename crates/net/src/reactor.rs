@@ -36,6 +36,9 @@ const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often flows without an end of their own are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
 
+/// For how long sockets are not looked at again when the guest sends frame after frame.
+const LOOK: Duration = Duration::from_micros(50);
+
 /// Of what only wakes.
 pub(crate) const WAKER: Token = Token(0);
 
@@ -153,6 +156,7 @@ impl Network {
             udp: Udp::default(),
             icmp: Icmp::default(),
             expiry: Instant::ZERO,
+            looked: Instant::ZERO,
         };
         for (listener, guest) in self.tcp {
             reactor.tcp.listen(&mut reactor.io, TcpListener::from_std(listener), guest)?;
@@ -192,6 +196,8 @@ pub(crate) struct Reactor {
     udp: Udp,
     icmp: Icmp,
     expiry: Instant,
+    /// When sockets were looked at last.
+    looked: Instant,
 }
 
 impl Reactor {
@@ -200,8 +206,24 @@ impl Reactor {
         self.poll.as_raw_fd()
     }
 
-    /// Does what there is to do, without waiting. True if that was not all.
-    pub(crate) fn turn(&mut self) -> io::Result<bool> {
+    /// Does what there is to do, without waiting. True if that was not all. If the guest has called, sockets that were looked at a
+    /// moment ago are not looked at again: the processor, which called, does that as soon as it sleeps.
+    pub(crate) fn turn(&mut self, called: bool) -> io::Result<bool> {
+        self.io.tick();
+        if !called || self.io.now() >= self.looked + LOOK {
+            self.looked = self.io.now();
+            self.look()?;
+        }
+        self.wire.retry();
+        let more = self.receive();
+        self.tcp.serve(&mut self.io, &mut self.wire);
+        self.udp.serve(&mut self.io, &mut self.wire);
+        self.wire.flush();
+        Ok(more || self.udp.is_busy() && !self.wire.is_full())
+    }
+
+    /// Looks which sockets are ready.
+    fn look(&mut self) -> io::Result<()> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         let polled = self.poll.poll(&mut events, Some(std::time::Duration::ZERO));
         if let Err(error) = polled
@@ -209,7 +231,6 @@ impl Reactor {
         {
             return Err(error);
         }
-        self.io.tick();
         for event in &events {
             match event.token() {
                 WAKER => {}
@@ -224,12 +245,7 @@ impl Reactor {
         for token in std::mem::take(&mut self.io.again) {
             self.tcp.accept(&mut self.io, token);
         }
-        self.wire.retry();
-        let more = self.receive();
-        self.tcp.serve(&mut self.io, &mut self.wire);
-        self.udp.serve(&mut self.io, &mut self.wire);
-        self.wire.flush();
-        Ok(more || self.udp.is_busy() && !self.wire.is_full())
+        Ok(())
     }
 
     /// The guest is off: what it has sent is still delivered, to peers that take it.
