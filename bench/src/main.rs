@@ -5,12 +5,14 @@
 #![deny(unsafe_code)]
 mod against;
 mod builds;
+mod live;
 mod measure;
 mod table;
+mod terminal;
 
 use anyhow::Result;
 use clap::Parser;
-use measure::Bench;
+use measure::{Bench, Measured};
 use std::process::ExitCode;
 use table::{Row, Table, Target};
 
@@ -26,9 +28,29 @@ struct Options {
     /// Measure this system too; its Debian package has to be installed
     #[arg(long, value_enum)]
     against: Vec<against::System>,
+    /// Measure these parts only
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     /// How often each program is run in each world
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// From the start to the exit of a program
+    Start,
+    /// System calls and processes
+    Calls,
+    /// Memory, files, pipes
+    Memory,
+    /// Programs that compute
+    Compute,
+    /// The prompt, an idle shell, scripts
+    Session,
+    /// TCP and a web server
+    Network,
 }
 
 /// A figure that a program prints: its name there, what it is, and what it has to be.
@@ -91,19 +113,42 @@ const COMPUTE: [Figure; 6] = [
     ("interpreter", "interpreter", ratio(1.25)),
 ];
 
+/// `network.c`.
+const LOOPBACK: [Figure; 1] = [("loopback", "TCP inside, loopback", ratio(0.5))];
+const LOOPBACK_TIMES: [Figure; 1] = [("loopback-round-trip", "TCP inside, there and back", ratio(1.0))];
+
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     let bench = Bench::new(options.rounds, options.against.clone())?;
     let mut table = Table::new(!options.json, options.against.iter().map(|system| system.name().into()).collect());
-    table.add(bench.start());
-    table.add(bench.first_start());
-    table.add(bench.resident());
-    table.add(bench.size());
-    table.add_all(figures(&bench, "calls", &CALLS, "ns"));
-    table.add_all(figures(&bench, "processes", &PROCESSES, "ns"));
-    table.add_all(figures(&bench, "memory", &MEMORY, "MB/s"));
-    table.add_all(figures(&bench, "compute", &COMPUTE, "ms"));
-    table.add(bench.throughput());
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    if wanted(Part::Start) {
+        table.add(bench.start());
+        table.add(bench.first_start());
+        table.add(bench.resident());
+        table.add(bench.size());
+    }
+    if wanted(Part::Calls) {
+        table.add_all(figures(&bench, "calls", &CALLS, "ns"));
+        table.add_all(figures(&bench, "processes", &PROCESSES, "ns"));
+    }
+    if wanted(Part::Memory) {
+        table.add_all(figures(&bench, "memory", &MEMORY, "MB/s"));
+        table.add(bench.throughput());
+    }
+    if wanted(Part::Compute) {
+        table.add_all(figures(&bench, "compute", &COMPUTE, "ms"));
+    }
+    if wanted(Part::Session) {
+        table.add_all(live::session(&bench));
+        table.add_all(live::scripts(&bench));
+    }
+    if wanted(Part::Network) {
+        let loopback = bench.program("network");
+        table.add_all(rows(&loopback, "network", &LOOPBACK, "MB/s"));
+        table.add_all(rows(&loopback, "network", &LOOPBACK_TIMES, "ns"));
+        table.add_all(live::network(&bench));
+    }
     if options.full {
         table.add(builds::kernel_after_a_change());
         table.add(builds::from_nothing());
@@ -116,7 +161,11 @@ fn main() -> Result<ExitCode> {
 
 /// The rows of a program that measures itself.
 fn figures(bench: &Bench, program: &str, figures: &[Figure], unit: &'static str) -> Vec<Row> {
-    match bench.program(program) {
+    rows(&bench.program(program), program, figures, unit)
+}
+
+fn rows(measured: &Result<Measured>, program: &str, figures: &[Figure], unit: &'static str) -> Vec<Row> {
+    match measured {
         Ok(measured) => {
             let row = |(name, what, target): &Figure| {
                 let (guest, native) = (measured.guest.get(*name).copied(), measured.native.get(*name).copied());

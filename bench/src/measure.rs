@@ -3,6 +3,7 @@ use crate::against::System;
 use crate::table::{Row, Target};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,8 +16,10 @@ const THROUGH: usize = 256 << 20;
 /// The programs, built for both worlds, and where the product is.
 pub(crate) struct Bench {
     wasmlinux: PathBuf,
-    dir: PathBuf,
-    rounds: u32,
+    /// Where what is built lies.
+    pub(crate) dir: PathBuf,
+    /// How often each program is run in each world.
+    pub(crate) rounds: u32,
     against: Vec<System>,
 }
 
@@ -42,7 +45,7 @@ fn product(variable: &str, path: &str) -> Result<PathBuf> {
 }
 
 /// Runs a command to its end; an error says what it wrote.
-fn output(command: &mut Command) -> Result<Vec<u8>> {
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}: {}", output.status, errors.trim());
@@ -57,7 +60,7 @@ pub(crate) fn make_executable(path: &Path) -> Result<()> {
 }
 
 /// The median; of an even number of values the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
@@ -84,7 +87,7 @@ impl Bench {
         };
         std::fs::create_dir_all(&bench.dir).context("cannot make target/bench")?;
         let guest_cc = product("WASMLINUX_CC", "guest/bin/wasmlinux-cc")?;
-        for program in ["hello", "calls", "processes", "memory", "compute"] {
+        for program in ["hello", "calls", "processes", "memory", "compute", "network", "stopwatch"] {
             let source = workspace().join("bench/programs").join(program).with_extension("c");
             // The guest's own compiler, so that what is compared is the machine.
             let native =
@@ -97,7 +100,32 @@ impl Bench {
         Ok(bench)
     }
 
-    fn native(&self, program: &str) -> PathBuf {
+    /// The product with these arguments.
+    pub(crate) fn wasmlinux(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.wasmlinux);
+        command.args(args);
+        command
+    }
+
+    /// An applet of a busybox that was built natively of the guest's source, as a file of its name.
+    pub(crate) fn applet(&self, name: &str) -> Result<PathBuf> {
+        let busybox = std::env::var_os("WASMLINUX_BUSYBOX").context("no native busybox: run `cargo xtask bench`")?;
+        let applet = self.dir.join("applets").join(name);
+        std::fs::create_dir_all(self.dir.join("applets"))?;
+        let _ = std::fs::remove_file(&applet);
+        std::os::unix::fs::symlink(busybox, &applet)?;
+        Ok(applet)
+    }
+
+    /// Such an applet, with these arguments behind its name.
+    pub(crate) fn native_busybox(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(self.applet(args[0])?);
+        command.args(&args[1..]);
+        Ok(command)
+    }
+
+    /// A program, as it was built natively.
+    pub(crate) fn native(&self, program: &str) -> PathBuf {
         self.dir.join(format!("{program}-native"))
     }
 
@@ -106,12 +134,17 @@ impl Bench {
     }
 
     /// The guest's counterpart of running a program of ours.
-    fn run(&self, program: &str) -> Command {
+    pub(crate) fn run(&self, program: &str) -> Command {
+        let mut command = self.wasmlinux(&["run"]);
+        command.args(self.add(program)).arg(format!("bench-{program}"));
+        command
+    }
+
+    /// The option that puts a program of ours into the guest.
+    pub(crate) fn add(&self, program: &str) -> [OsString; 2] {
         let mut add = self.guest(program).into_os_string();
         add.push(format!(":/bin/bench-{program}"));
-        let mut command = Command::new(&self.wasmlinux);
-        command.args(["run", "--add"]).arg(add).arg(format!("bench-{program}"));
-        command
+        ["--add".into(), add]
     }
 
     /// `wasmlinux run hello`: from process start to exit.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 pub(crate) enum Target {
     /// At most so much.
     Most(f64),
+    /// At least so much.
+    Least(f64),
     /// At most so many times native Linux's, or at least, if more is better.
     Ratio(f64),
 }
@@ -81,6 +83,7 @@ impl Row {
         let reached = match self.target {
             None => true,
             Some(Target::Most(most)) => self.guest.is_some_and(|value| value <= most),
+            Some(Target::Least(least)) => self.guest.is_some_and(|value| value >= least),
             Some(Target::Ratio(least)) if self.more => self.ratio().is_some_and(|ratio| ratio >= least),
             Some(Target::Ratio(most)) => self.ratio().is_some_and(|ratio| ratio <= most),
         };
@@ -93,6 +96,10 @@ impl Row {
 
     fn most(&self) -> Option<f64> {
         if let Some(Target::Most(most)) = self.target { Some(most) } else { None }
+    }
+
+    fn least(&self) -> Option<f64> {
+        if let Some(Target::Least(least)) = self.target { Some(least) } else { None }
     }
 
     fn ratio_target(&self) -> Option<f64> {
@@ -117,6 +124,7 @@ impl Row {
         let target = match self.target {
             None => "–".into(),
             Some(Target::Most(most)) => format!("≤ {}", digits(most)),
+            Some(Target::Least(least)) => format!("≥ {}", digits(least)),
             Some(Target::Ratio(ratio)) => format!("{sign} {ratio:.2}×"),
         };
         let unit = self.unit;
@@ -186,7 +194,7 @@ impl Table {
             let others: serde_json::Map<_, _> =
                 self.others.iter().cloned().zip(row.others.iter().map(|value| json!(value))).collect();
             json!({
-                "others": others, "what": row.what, "unit": row.unit, "at_most": row.most(), "ratio_target": row.ratio_target(), "wasmlinux": row.guest, "native": row.native,
+                "others": others, "what": row.what, "unit": row.unit, "at_most": row.most(), "at_least": row.least(), "ratio_target": row.ratio_target(), "wasmlinux": row.guest, "native": row.native,
                 "ratio": row.ratio(), "verdict": row.verdict(), "good": row.good(),
             })
         };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::thread;
 use std::time::Duration;
 use wasmlinux::{Child, Machine, Protocol, Publish, Stdio};
-use wasmlinux_tests::{Built, LIMIT, guest, wasmlinux_with};
+use wasmlinux_tests::{Built, LIMIT, Scratch, guest, wasmlinux_with};
 
 const PORT: u16 = 7;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -257,6 +257,21 @@ fn an_address_by_dhcp() {
     let output = guest(["sh", "-c", script]).output();
     let expected = "bound ip=10.0.2.15 mask=255.255.255.0 router=10.0.2.2 dns=10.0.2.3 mtu=65520\n";
     assert_eq!(output.text(), expected, "{}", output.errors());
+}
+
+#[test]
+fn names() {
+    let script = "hostname -f; nslookup host.internal | sed -n 's/^Address: //p' | sort; nslookup -type=a HOST.internal 10.0.2.3 | tail -n 2";
+    let output = guest(["sh", "-c", script]).output();
+    output.expect("wasmlinux\n10.0.2.2\nfd00::2\nAddress: 10.0.2.2\n\n");
+    // Another name; one that the user has given an address already; and one without a file of names.
+    wasmlinux_with(["run", "--hostname", "box", "--", "hostname", "-f"]).output().expect("box\n");
+    let scratch = Scratch::new();
+    let mut add = scratch.file("hosts", "127.0.0.1 localhost\n10.0.2.15\tbox.example box # mine\n").into_os_string();
+    add.push(":/etc/hosts");
+    let run = wasmlinux_with(["run", "--hostname", "box", "--add"]).arg(add);
+    let output = run.args(["--", "sh", "-c", "hostname -f; wc -l < /etc/hosts"]).output();
+    output.expect("box.example\n2\n");
 }
 
 #[test]

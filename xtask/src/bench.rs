@@ -1,6 +1,7 @@
 //! `cargo xtask bench`.
 
 use crate::build::{Consent, bring};
+use crate::conformance::busybox::native_busybox;
 use crate::steps::Step;
 use crate::steps::packages::demand;
 use crate::support::task::exit_code;
@@ -54,7 +55,13 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     let packages: Vec<_> = arguments.against.iter().map(|other| other.package()).collect();
     build.extra("packages to compare", |task| demand(&build.ui, task, arguments.consent.yes, &packages))?;
+    let mut busybox = None;
+    build.extra("busybox-native", |task| {
+        busybox = Some(native_busybox(&build, task)?);
+        Ok(())
+    })?;
     let mut command = build.project.cargo();
+    command.envs(busybox.map(|path| ("WASMLINUX_BUSYBOX", path)));
     command.args(["run", "--quiet", "--release", "--manifest-path", "bench/Cargo.toml", "--"]);
     if arguments.json {
         command.arg("--json");

@@ -2,7 +2,7 @@
 //!
 //! What is run, and for each exclusion why, is in `tests/conformance/selftests.txt`; the table is `docs/conformance.md`.
 
-mod busybox;
+pub(crate) mod busybox;
 
 use crate::steps::Build;
 use crate::support::files;

@@ -1,5 +1,5 @@
 //! The bus: which device answers at which window of physical addresses.
-use crate::{GuestMemory, Interrupt};
+use crate::{Attendant, GuestMemory, Interrupt};
 use std::sync::Arc;
 use wasmlinux_boundary::{MMIO_BASE, MMIO_WINDOW, MMIO_WINDOWS};
 
@@ -14,8 +14,13 @@ pub trait Device: Send + Sync {
     /// The guest reads `size` bytes (1, 2 or 4) at an offset in the device's window.
     fn read(&self, offset: u32, size: u32) -> u32;
 
-    /// The guest writes.
-    fn write(&self, offset: u32, size: u32, value: u32);
+    /// The guest writes. True if there is work now for the [`Attendant`].
+    fn write(&self, offset: u32, size: u32, value: u32) -> bool;
+
+    /// Who does the device's work, if the processor may.
+    fn attendant(&self) -> Option<Arc<dyn Attendant>> {
+        None
+    }
 }
 
 /// The devices with registers, by window.
@@ -55,10 +60,13 @@ impl Bus {
         self.find(at).map_or(u32::MAX, |(device, offset)| device.read(offset, size))
     }
 
-    /// The guest writes at a physical address; where there is no device nothing happens.
-    pub fn write(&self, at: u32, size: u32, value: u32) {
-        if let Some((device, offset)) = self.find(at) {
-            device.write(offset, size, value);
-        }
+    /// The guest writes at a physical address; where there is no device nothing happens. True if there is work now for the [`Attendant`].
+    pub fn write(&self, at: u32, size: u32, value: u32) -> bool {
+        self.find(at).is_some_and(|(device, offset)| device.write(offset, size, value))
+    }
+
+    /// Who does work of a device on the processor's thread; the machine has one such device at most.
+    pub fn attendant(&self) -> Option<Arc<dyn Attendant>> {
+        self.windows.iter().flatten().find_map(|device| device.attendant())
     }
 }

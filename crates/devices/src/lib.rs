@@ -5,6 +5,7 @@
 //! ordinary [`std::io`] readers and writers.
 #![forbid(unsafe_code)]
 
+mod attend;
 mod bus;
 mod console;
 mod memory;
@@ -12,6 +13,7 @@ mod pipe;
 mod streams;
 mod virtio;
 
+pub use attend::Attendant;
 pub use bus::{Bus, Device};
 pub use console::Console;
 pub use memory::GuestMemory;

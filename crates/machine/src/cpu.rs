@@ -115,6 +115,8 @@ fn entropy(buffer: &mut [u8]) -> Result<(), Error> {
 pub(crate) enum Request {
     Switch(u32),
     Halt,
+    /// Do what a device has to do now.
+    Attend,
     /// Compile the program at this physical address and length.
     Load(u32, u32),
     PowerOff(u32),
@@ -296,8 +298,26 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     Ok((init_task, Task::new(init_task, Entry::Boot, stack)))
 }
 
+/// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
+fn halt(bus: &Bus, interrupts: &Interrupts) {
+    let ready = || interrupts.pending() || interrupts.unplugged();
+    let Some(attendant) = bus.attendant() else {
+        trap::wait_for_interrupt(ready, None);
+        return;
+    };
+    while !ready() {
+        let (descriptor, limit) = attendant.processor_sleeps();
+        let work = trap::wait_for_interrupt(ready, Some((descriptor, limit)));
+        attendant.processor_runs();
+        if work {
+            attendant.attend();
+        }
+    }
+}
+
 fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome {
     let mut context = Context::from_waker(Waker::noop());
+    let bus = cpu(|cpu| cpu.bus.clone());
     loop {
         if interrupts.unplugged() {
             return Outcome::Unplugged;
@@ -331,7 +351,12 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                 id = next;
                 cpu(|cpu| cpu.current = next);
             }
-            Some(Request::Halt) => trap::wait_for_interrupt(|| interrupts.pending() || interrupts.unplugged()),
+            Some(Request::Halt) => halt(&bus, interrupts),
+            Some(Request::Attend) => {
+                if let Some(attendant) = bus.attendant() {
+                    attendant.called();
+                }
+            }
             Some(Request::Load(at, len)) => cpu(|cpu| cpu.load_result = cpu.load(at, len)),
             Some(Request::PowerOff(how)) => {
                 return match how {

@@ -53,7 +53,9 @@ impl Interrupts {
     }
 
     fn kick(&self) {
-        if let Some(thread) = *self.processor.lock().unwrap_or_else(PoisonError::into_inner) {
+        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
+        if let Some(thread) = processor.filter(|_| !trap::is_processor(self)) {
             trap::interrupt_thread(thread);
         }
     }

@@ -16,8 +16,11 @@ use crate::{
 };
 use std::{
     cell::Cell,
-    mem, ptr,
+    mem,
+    os::fd::RawFd,
+    ptr,
     sync::{Arc, Once},
+    time::Duration,
 };
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_HANDLER, RESUME_WAITING};
 use wasmtime::Func;
@@ -94,6 +97,11 @@ pub(crate) fn set_processor(interrupts: *const Interrupts, timer: libc::timer_t)
     PROCESSOR.set((interrupts, timer));
 }
 
+/// Whether this thread is the processor of that machine.
+pub(crate) fn is_processor(interrupts: &Interrupts) -> bool {
+    ptr::eq(PROCESSOR.get().0, interrupts)
+}
+
 /// The signal that interrupts a processor.
 pub(crate) fn interrupt_signal() -> i32 {
     libc::SIGRTMIN() + 4
@@ -105,9 +113,17 @@ pub(crate) fn interrupt_thread(thread: i32) {
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) };
 }
 
-/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread.
-pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool) {
-    // SAFETY: plain data, initialised by the calls; the mask is put back.
+/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. True if it is not, but
+/// the descriptor is readable or its time is over.
+pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool, also: Option<(RawFd, Option<Duration>)>) -> bool {
+    let limit = also.and_then(|(_, limit)| limit).map(|limit| libc::timespec {
+        tv_sec: limit.as_secs().min(i64::MAX as u64) as i64,
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let mut polled =
+        libc::pollfd { fd: also.map_or(-1, |(descriptor, _)| descriptor), events: libc::POLLIN, revents: 0 };
+    // SAFETY: plain data, initialised by the calls; the mask is put back. A descriptor that is none is an event at once.
     unsafe {
         let (mut block, mut before): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
         libc::sigemptyset(&mut block);
@@ -115,10 +131,13 @@ pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool) {
         libc::pthread_sigmask(libc::SIG_BLOCK, &block, &mut before);
         let mut waiting = before;
         libc::sigdelset(&mut waiting, interrupt_signal());
-        while !ready() {
-            libc::sigsuspend(&waiting);
+        let mut work = false;
+        while !ready() && !work {
+            // A signal ends it with -1.
+            work = libc::ppoll(&mut polled, 1, limit, &waiting) >= 0;
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+        work
     }
 }
 

@@ -7,13 +7,16 @@
 //!                                  ├─ udp.rs   a flow: a socket, datagrams both ways
 //!                                  ├─ icmp.rs  echo: answered for the gateway, by a ping socket for others
 //!                                  └─ link.rs  ARP, neighbour discovery, DHCP
-//!  reactor.rs  the thread that does all this      address.rs  who has which address      publish.rs  `-p`
+//!  reactor.rs  the turns in which all this is done      attend.rs  on which thread
+//!  address.rs  who has which address      publish.rs  `-p`
 //! ```
 #![forbid(unsafe_code)]
 
 mod address;
+mod attend;
 mod icmp;
 mod link;
+mod names;
 mod packet;
 mod publish;
 mod reactor;
@@ -22,8 +25,9 @@ mod tcp;
 mod udp;
 mod wire;
 
+pub use attend::Running;
 pub use publish::{Protocol, Publish, PublishError};
-pub use reactor::{Network, Running};
+pub use reactor::Network;
 
 use std::io;
 use std::net::SocketAddr;

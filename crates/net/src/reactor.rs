@@ -1,6 +1,8 @@
-//! The network's thread: waits for the guest, for sockets and for time, and lets the protocols do what is to be done.
+//! What the network does, turn by turn: looks what the guest has sent, which sockets are ready and what the time is, and lets
+//! the protocols do what is to be done. The processor's thread does it, or the network's own: `attend.rs`.
 use crate::Error;
 use crate::address::{self, GUEST_MAC, MTU};
+use crate::attend::Running;
 use crate::icmp::Icmp;
 use crate::link;
 use crate::packet::Packet;
@@ -18,9 +20,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::JoinHandle;
 use wasmlinux_devices::NetDevice;
 
 /// Connections of the host that may wait until they are taken.
@@ -35,10 +36,11 @@ const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often flows without an end of their own are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
 
-/// How long the thread goes on looking after it had something to do: an answer that comes at once need not wake it.
-const SPIN: std::time::Duration = std::time::Duration::from_micros(50);
+/// For how long sockets are not looked at again when the guest sends frame after frame.
+const LOOK: Duration = Duration::from_micros(50);
 
-const WAKER: Token = Token(0);
+/// Of what only wakes.
+pub(crate) const WAKER: Token = Token(0);
 
 /// What a token belongs to: its two lowest bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub(crate) enum Kind {
     Icmp = 2,
 }
 
-/// What protocols need of the thread.
+/// What protocols need.
 pub(crate) struct Io {
     registry: Registry,
     next: usize,
@@ -135,10 +137,7 @@ impl Network {
     /// [`Error::Start`].
     pub fn start(self) -> Result<Running, Error> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let wake = waker.clone();
-        // It is awake then, or there is nothing that could be done about it.
-        self.device.connect_wire(move || drop(wake.wake()));
+        let waker = Waker::new(poll.registry(), WAKER)?;
         let io = Io {
             registry: poll.registry().try_clone()?,
             next: 0,
@@ -147,18 +146,17 @@ impl Network {
             random: RandomState::new(),
             again: vec![],
         };
-        let (ended, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut reactor = Reactor {
             wire: Wire::new(self.device.clone()),
-            device: self.device,
             poll,
+            events: Events::with_capacity(1024),
+            frame: vec![0; wire::frame_size()],
             io,
             tcp: Tcp::default(),
             udp: Udp::default(),
             icmp: Icmp::default(),
             expiry: Instant::ZERO,
-            ended: ended.clone(),
-            cut: cut.clone(),
+            looked: Instant::ZERO,
         };
         for (listener, guest) in self.tcp {
             reactor.tcp.listen(&mut reactor.io, TcpListener::from_std(listener), guest)?;
@@ -166,8 +164,7 @@ impl Network {
         for (socket, guest) in self.udp {
             reactor.udp.listen(&mut reactor.io, UdpSocket::from_std(socket), guest)?;
         }
-        let thread = std::thread::Builder::new().name("network".into()).spawn(move || reactor.run())?;
-        Ok(Running { waker, ended, cut, thread: Some(thread) })
+        Ok(Running::start(reactor, waker, &self.device)?)
     }
 }
 
@@ -189,100 +186,75 @@ fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds at most).
-pub struct Running {
-    waker: Arc<Waker>,
-    ended: Arc<AtomicBool>,
-    cut: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    /// Ends all connections at once.
-    pub fn cut(self) {
-        self.cut.store(true, SeqCst);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.ended.store(true, SeqCst);
-        let _ = self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-struct Reactor {
-    device: Arc<NetDevice>,
+pub(crate) struct Reactor {
     wire: Wire,
     poll: Poll,
+    events: Events,
+    frame: Vec<u8>,
     io: Io,
     tcp: Tcp,
     udp: Udp,
     icmp: Icmp,
     expiry: Instant,
-    ended: Arc<AtomicBool>,
-    cut: Arc<AtomicBool>,
+    /// When sockets were looked at last.
+    looked: Instant,
 }
 
 impl Reactor {
-    fn run(&mut self) {
-        let mut events = Events::with_capacity(1024);
-        let mut frame = vec![0; wire::frame_size()];
-        let mut busy = false;
-        let mut next = None;
-        let mut worked = std::time::Instant::now();
-        while !self.ended.load(SeqCst) {
-            let spinning = worked.elapsed() < SPIN;
-            let asleep = !busy && !spinning && self.device.sleep();
-            let wait = if asleep { next } else { Some(std::time::Duration::ZERO) };
-            let polled = self.poll.poll(&mut events, wait);
-            self.device.awake();
-            if let Err(error) = polled
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                tracing::error!("the network has failed: {error}");
-                return;
-            }
-            self.io.tick();
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    token if token.0 & 3 == Kind::Tcp as usize => {
-                        self.tcp.ready(&mut self.io, &mut self.wire, token, event);
-                    }
-                    token if token.0 & 3 == Kind::Udp as usize => self.udp.ready(token),
-                    token => self.icmp.ready(&mut self.wire, token),
+    /// Readable when a socket has become ready.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+
+    /// Does what there is to do, without waiting. True if that was not all. If the guest has called, sockets that were looked at a
+    /// moment ago are not looked at again: the processor, which called, does that as soon as it sleeps.
+    pub(crate) fn turn(&mut self, called: bool) -> io::Result<bool> {
+        self.io.tick();
+        if !called || self.io.now() >= self.looked + LOOK {
+            self.looked = self.io.now();
+            self.look()?;
+        }
+        self.wire.retry();
+        let more = self.receive();
+        self.tcp.serve(&mut self.io, &mut self.wire);
+        self.udp.serve(&mut self.io, &mut self.wire);
+        self.wire.flush();
+        Ok(more || self.udp.is_busy() && !self.wire.is_full())
+    }
+
+    /// Looks which sockets are ready.
+    fn look(&mut self) -> io::Result<()> {
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let polled = self.poll.poll(&mut events, Some(std::time::Duration::ZERO));
+        if let Err(error) = polled
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        for event in &events {
+            match event.token() {
+                WAKER => {}
+                token if token.0 & 3 == Kind::Tcp as usize => {
+                    self.tcp.ready(&mut self.io, &mut self.wire, token, event);
                 }
+                token if token.0 & 3 == Kind::Udp as usize => self.udp.ready(token),
+                token => self.icmp.ready(&mut self.wire, token),
             }
-            for token in std::mem::take(&mut self.io.again) {
-                self.tcp.accept(&mut self.io, token);
-            }
-            self.wire.retry();
-            let (received, more) = self.receive(&mut frame);
-            busy = more;
-            if received || !events.is_empty() {
-                worked = std::time::Instant::now();
-            }
-            self.tcp.serve(&mut self.io, &mut self.wire);
-            self.udp.serve(&mut self.io, &mut self.wire);
-            self.wire.flush();
-            busy |= self.udp.is_busy() && !self.wire.is_full();
-            next = self.next_time();
         }
-        if !self.cut.load(SeqCst) {
-            self.finish(&mut events);
+        self.events = events;
+        for token in std::mem::take(&mut self.io.again) {
+            self.tcp.accept(&mut self.io, token);
         }
+        Ok(())
     }
 
     /// The guest is off: what it has sent is still delivered, to peers that take it.
-    fn finish(&mut self, events: &mut Events) {
+    pub(crate) fn finish(&mut self) {
+        let mut events = Events::with_capacity(1024);
         let end = std::time::Instant::now() + FINISH;
         while self.tcp.finish(&mut self.io) {
             let left = end.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() || self.poll.poll(events, Some(left)).is_err() {
+            if left.is_zero() || self.poll.poll(&mut events, Some(left)).is_err() {
                 break;
             }
             for event in events.iter().filter(|event| event.token().0 & 3 == Kind::Tcp as usize) {
@@ -291,7 +263,8 @@ impl Reactor {
         }
     }
 
-    fn next_time(&mut self) -> Option<std::time::Duration> {
+    /// After how long there is something to do in any case.
+    pub(crate) fn next_time(&mut self) -> Option<std::time::Duration> {
         let again = (!self.io.again.is_empty()).then(|| self.io.now() + AGAIN);
         if self.io.now() >= self.expiry {
             self.expiry = self.io.now() + EXPIRY;
@@ -304,13 +277,19 @@ impl Reactor {
         Some(std::time::Duration::from_micros((next.max(self.io.now()) - self.io.now()).total_micros()))
     }
 
-    /// Takes what the guest has sent: whether there was anything, and whether there may be more.
-    fn receive(&mut self, frame: &mut [u8]) -> (bool, bool) {
-        for i in 0..BURST {
-            let Some((kind, len)) = self.wire.receive(frame) else { return (i > 0, false) };
+    /// Takes what the guest has sent: whether there may be more.
+    fn receive(&mut self) -> bool {
+        let mut frame = std::mem::take(&mut self.frame);
+        let mut more = true;
+        for _ in 0..BURST {
+            let Some((kind, len)) = self.wire.receive(&mut frame) else {
+                more = false;
+                break;
+            };
             self.packet(kind, &frame[ETHERNET..len]);
         }
-        (true, true)
+        self.frame = frame;
+        more
     }
 
     fn packet(&mut self, kind: u16, bytes: &[u8]) {

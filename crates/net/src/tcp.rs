@@ -82,6 +82,8 @@ struct Flow {
     stream: TcpStream,
     readable: bool,
     writable: bool,
+    /// The host has told that its peer ends its side, which may not be read yet.
+    ends: bool,
     /// The host's peer has ended its side; the guest its own, and that was passed on.
     host_ended: bool,
     guest_ended: bool,
@@ -145,6 +147,7 @@ impl Tcp {
         }
         let Some(flow) = self.flows.get_mut(&token) else { return };
         flow.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        flow.ends |= event.is_read_closed() || event.is_error();
         flow.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         if let Phase::Connecting(syn) = &mut flow.phase {
             let syn = std::mem::take(syn);
@@ -314,6 +317,7 @@ impl Flow {
             stream,
             readable: false,
             writable: false,
+            ends: false,
             host_ended: false,
             guest_ended: false,
             shut: false,
@@ -411,7 +415,11 @@ impl Flow {
                     socket.close();
                     return true;
                 }
-                Ok(Ok(_)) => moved = true,
+                Ok(Ok((len, space))) => {
+                    moved = true;
+                    // Less than there was room for: that was all, and what comes next is told. The end was told already.
+                    self.readable = len == space || self.ends;
+                }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => {

@@ -1,6 +1,7 @@
 //! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as long as it is used.
 //! Published ports are sockets of the host whose peers get a port of the gateway each.
 use crate::address;
+use crate::names;
 use crate::packet::{self, Packet, Unreachable};
 use crate::reactor::{Io, Kind};
 use crate::resolver;
@@ -69,6 +70,12 @@ impl Udp {
         let Some(data) = packet.payload.get(UDP_HEADER_LEN..length) else { return };
         if key.0.port() == 0 || key.1.port() == 0 {
             return;
+        }
+        if address::is_dns(key.1.ip())
+            && key.1.port() == 53
+            && let Some(answer) = names::answer(data)
+        {
+            return emit(wire, key, &answer);
         }
         let id = match self.keys.get(&key) {
             Some(id) => Some(*id),

@@ -14,7 +14,7 @@ void log_open(void);
 void log_message(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* mounts.c: file systems, device nodes, the host's name. Failures are logged; what works is there. */
+/* mounts.c: file systems, device nodes, the machine's name. Failures are logged; what works is there. */
 void mounts_make(void);
 
 /* network.c: loopback and, if there is one, the Ethernet. Failures are logged. */

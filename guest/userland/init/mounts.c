@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -74,6 +75,26 @@ static void fill_dev(void)
 		(void)!symlink(link_table[i].target, link_table[i].path);
 }
 
+/* As distributions have it: a machine's own name is an address of its own. What the user wrote of it stays. */
+static void add_to_hosts(const char *name)
+{
+	char line[512];
+	FILE *file = fopen("/etc/hosts", "a+e");
+	int found = 0;
+
+	if (!file)
+		return;
+	while (!found && fgets(line, sizeof line, file)) {
+		line[strcspn(line, "#\n")] = 0;
+		strtok(line, " \t");
+		for (char *word; !found && (word = strtok(NULL, " \t"));)
+			found = !strcmp(word, name);
+	}
+	if (!found)
+		fprintf(file, "127.0.1.1\t%s\n", name);
+	fclose(file);
+}
+
 static void set_hostname(void)
 {
 	char name[256];
@@ -82,15 +103,19 @@ static void set_hostname(void)
 
 	if (fd < 0)
 		return;
-	length = read(fd, name, sizeof name);
+	length = read(fd, name, sizeof name - 1);
 	close(fd);
 	if (length <= 0)
 		return;
 	for (ssize_t i = 0; i < length; i++)
 		if (name[i] == '\n' || name[i] == ' ')
 			length = i;
-	if (length && sethostname(name, length))
+	if (!length)
+		return;
+	if (sethostname(name, length))
 		log_message(4, "hostname: %s", strerror(errno));
+	name[length] = 0;
+	add_to_hosts(name);
 }
 
 void mounts_make(void)

@@ -148,7 +148,7 @@ fn notes(text: &str) -> Result<BTreeMap<String, String>> {
 }
 
 /// Busybox of the same source and configuration by gcc, without shared libraries. Kept in the cache.
-fn native_busybox(build: &Build, task: &Task) -> Result<std::path::PathBuf> {
+pub(crate) fn native_busybox(build: &Build, task: &Task) -> Result<std::path::PathBuf> {
     let (source, ours) = (build.done(Step::BusyboxSource)?, build.done(Step::Busybox)?);
     let config = ours.out.join("busybox.config");
     let key = || Key::new(include_str!("busybox.rs")).node("source", &source).tree("config", &config);

@@ -2,9 +2,9 @@
 use super::mmio::{Event, INTERRUPT_USED, Transport};
 use super::queue::{Broken, Piece, Queue};
 use crate::bus::Device;
-use crate::{GuestMemory, Interrupt};
+use crate::{Attendant, GuestMemory, Interrupt};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use wasmlinux_boundary::IRQ_NET;
 
 /// The type of the device, and its features that are used here.
@@ -29,14 +29,14 @@ const QUEUE_SIZE: u16 = 128;
 pub enum Sent {
     /// It is in the guest's memory.
     Yes,
-    /// The guest has no room now; the other end is woken when it has.
+    /// The guest has no room now; the other end attends when it has.
     Full,
     /// There is no driver that takes it.
     Lost,
 }
 
-/// A network device with one pair of queues. The wire's other end is woken by [`NetDevice::connect_wire`]'s function
-/// when the guest has sent something, takes frames with [`NetDevice::receive`] and gives frames with [`NetDevice::send`].
+/// A network device with one pair of queues. The wire's other end is the [`Attendant`] of [`NetDevice::connect_wire`]: it
+/// takes frames with [`NetDevice::receive`] and gives frames with [`NetDevice::send`].
 ///
 /// Checksums of TCP and UDP are neither made nor needed: memory does not flip bits.
 pub struct NetDevice {
@@ -44,9 +44,7 @@ pub struct NetDevice {
     registers: Mutex<Transport<2>>,
     interrupt_status: AtomicU32,
     wired: Mutex<Wired>,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// The wire's other end sleeps, or is about to: it must be woken for what the guest sends.
-    sleeping: AtomicBool,
+    wire: OnceLock<Weak<dyn Attendant>>,
     /// The last frame found no room.
     full: AtomicBool,
 }
@@ -74,30 +72,14 @@ impl NetDevice {
             registers: Mutex::new(Transport::new(NETWORK, features, QUEUE_SIZE)),
             interrupt_status: AtomicU32::new(0),
             wired: Mutex::default(),
-            wake: OnceLock::new(),
-            sleeping: AtomicBool::new(false),
+            wire: OnceLock::new(),
             full: AtomicBool::new(false),
         })
     }
 
-    /// Tells the device how to wake the other end of the wire; the first call counts.
-    pub fn connect_wire(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.wake.set(Box::new(wake));
-    }
-
-    /// The other end of the wire is about to sleep: it must be woken. False if there is something to do already.
-    pub fn sleep(&self) -> bool {
-        self.sleeping.store(true, SeqCst);
-        let idle = self.wired().idle();
-        if !idle {
-            self.sleeping.store(false, SeqCst);
-        }
-        idle
-    }
-
-    /// The other end of the wire is awake, and looks by itself.
-    pub fn awake(&self) {
-        self.sleeping.store(false, SeqCst);
+    /// Tells the device who is at the other end of the wire, as long as that exists; the first call counts.
+    pub fn connect_wire(&self, wire: Weak<dyn Attendant>) {
+        let _ = self.wire.set(wire);
     }
 
     /// Takes a frame that the guest has sent, as long as it fits into `frame`: its length.
@@ -162,33 +144,17 @@ impl NetDevice {
         }
     }
 
-    fn wake(&self) {
-        if let Some(wake) = self.wake.get() {
-            wake();
-        }
-    }
-
-    fn notified(&self, queue: u32) {
-        let wanted = match queue as usize {
-            TX => self.sleeping.swap(false, SeqCst),
+    /// Whether the other end of the wire has to look at this queue.
+    fn notified(&self, queue: u32) -> bool {
+        match queue as usize {
+            TX => true,
             RX => self.full.load(SeqCst) && self.full.swap(false, SeqCst),
             _ => false,
-        };
-        if wanted {
-            self.wake();
         }
     }
 }
 
 impl Wired {
-    fn idle(&self) -> bool {
-        match (&self.connection, &self.queues) {
-            // A broken ring is found out by receive().
-            (Some((memory, _)), Some(queues)) => queues[TX].available(&**memory) == Ok(0),
-            _ => true,
-        }
-    }
-
     /// The length of a frame; 0 for one that is none.
     fn receive(&mut self, frame: &mut [u8]) -> Result<Option<usize>, Broken> {
         let (Some((memory, _)), Some(queues)) = (&self.connection, &mut self.queues) else { return Ok(None) };
@@ -287,17 +253,18 @@ impl Device for NetDevice {
         self.registers().read(offset, size, &self.interrupt_status, &self.config)
     }
 
-    fn write(&self, offset: u32, _: u32, value: u32) {
+    fn write(&self, offset: u32, _: u32, value: u32) -> bool {
         let mut registers = self.registers();
         match registers.write(offset, value, &self.interrupt_status) {
-            Event::Nothing => {}
+            Event::Nothing => false,
             Event::Notify(queue) => {
                 drop(registers);
-                self.notified(queue);
+                self.notified(queue)
             }
             Event::Reset => {
                 drop(registers);
                 self.wired().queues = None;
+                false
             }
             Event::Ready(features) => {
                 let queues = (registers.queue(RX), registers.queue(TX));
@@ -308,8 +275,12 @@ impl Device for NetDevice {
                     (Some(Ok(rx)), Some(Ok(tx))) => wired.queues = Some([rx, tx]),
                     _ => self.broken(wired),
                 }
-                self.wake();
+                true
             }
         }
+    }
+
+    fn attendant(&self) -> Option<Arc<dyn Attendant>> {
+        self.wire.get()?.upgrade()
     }
 }
