@@ -42,7 +42,7 @@ int main(void)
 	}
 	ended("namespaces", pid);
 	MUST(uname(&name) == 0);
-	puts(strcmp(name.nodename, "inner") ? "not ours" : "ours");
+	puts(strcmp(name.nodename, "inner") ? "the parent's name is another" : "the parent's name has changed");
 
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND, .pidfd = (uintptr_t)&pidfd,

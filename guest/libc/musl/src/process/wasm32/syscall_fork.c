@@ -3,8 +3,8 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include "syscall.h"
 
 /* struct clone_args of linux/sched.h, version 0 */
@@ -56,7 +56,11 @@ long __syscall_fork(long n, ...)
 	/* What the kernel has to say of it needs no child. */
 	if (!a[0] || size < sizeof args.known || size > sizeof args)
 		return __syscall_ret(__syscall(SYS_clone3, a[0], a[1]));
-	memcpy(&args, (void *)a[0], size);
+	/* A wild pointer is EFAULT. */
+	long got = __syscall(SYS_process_vm_readv, __syscall(SYS_getpid), &(struct iovec){ &args, size }, 1,
+			     &(struct iovec){ (void *)a[0], size }, 1, 0);
+	if (got != size)
+		return __syscall_ret(-EFAULT);
 	if (args.known.stack || args.known.stack_size || !without_vm(&args.known.flags))
 		return __syscall_ret(-EINVAL);
 	return __fork_by((long[]){ SYS_clone3, (long)&args, size, 0, 0, 0 });
