@@ -216,7 +216,7 @@ fn servers_and_clients_of_busybox() {
     assert_eq!(says(&machine, "nc -l -p 99 -e tr a-z A-Z & sleep 0.3; echo text | nc localhost 99"), "TEXT\n");
 
     // Files by FTP, there and back.
-    let script = "cd /tmp; mkdir ftp; (tcpsvd 127.0.0.1 21 ftpd -w /tmp/ftp 2>&- &) ; sleep 0.3
+    let script = "cd /tmp; mkdir ftp; (tcpsvd 127.0.0.1 21 ftpd -w -a root /tmp/ftp >/dev/null 2>&1 &) ; sleep 0.3
         seq 100000 > mine; ftpput localhost theirs mine; ftpget localhost again theirs
         cmp mine ftp/theirs && cmp mine again && echo same";
     assert_eq!(says(&machine, script), "same\n");
