@@ -4,12 +4,15 @@
  * `peer get HOST PORT`: connects, ends its side, copies what comes to its output.
  * `peer put HOST PORT`: copies its input to the connection, ends its side, waits for the end.
  * `peer ask HOST PORT TEXT`: sends a datagram, prints the answer.
+ * `peer bulk PORT`: serves two connections one after the other. The first begins with a count of bytes (64 bits,
+ * little-endian, a multiple of the block) and gets so many; what the second sends is taken. Prints the hash of each.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,12 +161,61 @@ static int copy(int from, int to)
 	return n;
 }
 
+/* tests/tests/live.rs has the same hash, and says what it is. */
+static void hash(uint64_t *state, const uint64_t *words, size_t count)
+{
+	uint64_t h = *state;
+
+	while (count--) {
+		h = (h ^ *words++) * 0x9e3779b97f4a7c15;
+		h = h << 29 | h >> 35;
+	}
+	*state = h;
+}
+
+static int bulk(int port)
+{
+	static uint64_t block[BUFFER / 8];
+	uint64_t left, noise = 88172645463325252, given = 0, taken = 0;
+	int fd, peer;
+
+	fd = serve_on(AF_INET, SOCK_STREAM, port);
+	fcntl(fd, F_SETFL, 0);
+	puts("ready");
+	fflush(stdout);
+	peer = accept(fd, NULL, NULL);
+	if (recv(peer, &left, sizeof left, MSG_WAITALL) != sizeof left)
+		return 1;
+	for (; left; left -= BUFFER) {
+		for (int i = 0; i < BUFFER / 8; i++) {
+			noise ^= noise << 13;
+			noise ^= noise >> 7;
+			noise ^= noise << 17;
+			block[i] = noise;
+		}
+		hash(&given, block, BUFFER / 8);
+		if (send(peer, block, BUFFER, 0) != BUFFER)
+			return 1;
+	}
+	close(peer);
+	printf("%016llx\n", (unsigned long long)given);
+	fflush(stdout);
+	peer = accept(fd, NULL, NULL);
+	while (recv(peer, block, BUFFER, MSG_WAITALL) == BUFFER)
+		hash(&taken, block, BUFFER / 8);
+	close(peer);
+	printf("%016llx\n", (unsigned long long)taken);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int fd;
 
 	if (argc == 3 && !strcmp(argv[1], "echo"))
 		return echo(atoi(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "bulk"))
+		return bulk(atoi(argv[2]));
 	if (argc < 4)
 		return 2;
 	fd = reach(argv[2], argv[3], strcmp(argv[1], "ask") ? SOCK_STREAM : SOCK_DGRAM);

@@ -6,10 +6,12 @@
 mod build;
 pub mod module;
 mod run;
+mod telnet;
 mod terminal;
 
 pub use build::{Built, sources};
 pub use run::{LIMIT, Output, Run};
+pub use telnet::Telnet;
 pub use terminal::Terminal;
 
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,4 @@
-//! A person at a terminal: `wasmlinux` behind a pseudoterminal, typed at and looked at.
+//! A person at a terminal: a program, mostly `wasmlinux`, behind a pseudoterminal, typed at and looked at.
 use crate::{LIMIT, wasmlinux};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// O_NOCTTY of Linux on every architecture but a few old ones: the terminal is not to become this process's own.
 const O_NOCTTY: i32 = 0o400;
 
-/// A terminal with `wasmlinux run` in it, as the leader of a session of its own. What still runs when it is dropped is killed.
+/// A terminal with `wasmlinux run` or another program in it, as the leader of a session of its own. What still runs when it is dropped is killed.
 pub struct Terminal {
     master: File,
     slave: File,
@@ -31,6 +31,12 @@ pub struct Terminal {
 impl Terminal {
     /// Runs `wasmlinux run` with these arguments in a terminal of 24 lines and 80 columns.
     pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Terminal {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_os_string());
+        Terminal::of([wasmlinux().into_os_string(), "run".into()].into_iter().chain(args))
+    }
+
+    /// Runs a command of the host in such a terminal.
+    pub fn of<S: AsRef<OsStr>>(command_line: impl IntoIterator<Item = S>) -> Terminal {
         let master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudoterminal"));
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other side");
         let path = OsString::from_vec(ptsname(&master, Vec::new()).expect("its name").into_bytes());
@@ -40,7 +46,7 @@ impl Terminal {
         let end = || slave.try_clone().expect("a copy of a descriptor");
         // Makes the terminal the session's own, which the standard library cannot.
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(wasmlinux()).arg("run").args(args).env("TERM", "xterm");
+        command.arg("--ctty").args(command_line).env("TERM", "xterm");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid of util-linux");
         let (sender, pieces) = channel();
         let stalled = Arc::new(AtomicBool::new(false));

@@ -123,3 +123,16 @@ fn the_system_shows_itself() {
     // The command leads a session of its own: pid, process group and session are one number, its parent is init.
     assert!(fields[0] == fields[4] && fields[0] == fields[5] && fields[3] == "1", "{stat}");
 }
+
+#[test]
+fn mdev_leaves_devices_as_they_are() {
+    let script = "modes() { stat -L -c '%n %a %u' /dev/console /dev/full /dev/kmsg /dev/null /dev/ptmx /dev/random /dev/tty /dev/urandom /dev/zero; }
+        modes > /tmp/before; mdev -s && modes > /tmp/after; cat /tmp/after; diff /tmp/before /tmp/after && ls /dev/ttyW15";
+    let output = guest(["sh", "-c", script]).output();
+    output.expect_status(0);
+    assert!(
+        output.text().contains("/dev/null 666 0\n") && output.text().ends_with("/dev/ttyW15\n"),
+        "{}",
+        output.text()
+    );
+}

@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint, IpListenEndpoint, TcpPacket};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -24,6 +24,9 @@ const BUFFER: usize = 1 << 20;
 const FLOWS: usize = 16384;
 /// How often a connection to the guest is begun again.
 const ATTEMPTS: u8 = 3;
+/// How much faster time goes for a connection to the guest that is not answered: the wire loses nothing, so the guest had no
+/// room for it in the server's backlog, and has soon. The first repetition comes after 1 s / HASTE.
+const HASTE: u32 = 50;
 /// Sockets that are kept for new flows.
 const SPARE: usize = 32;
 /// Ports of the gateway for connections that come in, when the peer's own is taken.
@@ -90,6 +93,9 @@ struct Flow {
     shut: bool,
     dirty: bool,
     timer: Option<Instant>,
+    started: Instant,
+    /// How much later it is for this flow than for others: see [`HASTE`].
+    ahead: Duration,
     /// How often the connection to the guest was begun again.
     attempts: u8,
 }
@@ -256,10 +262,9 @@ impl Tcp {
                 self.mark(*token);
                 continue;
             }
-            if let Some(at) = flow.interface.poll_at(now, &flow.sockets.set)
+            if let Some(at) = flow.poll_at(now)
                 && flow.timer.is_none_or(|timer| at < timer)
             {
-                let at = at.max(now);
                 flow.timer = Some(at);
                 self.timers.push(Reverse((at, *token)));
             }
@@ -323,6 +328,8 @@ impl Flow {
             shut: false,
             dirty: false,
             timer: None,
+            started: io.now(),
+            ahead: Duration::ZERO,
             attempts: 0,
         }
     }
@@ -334,7 +341,24 @@ impl Flow {
         self.sockets.get().connect(self.interface.context(), guest, from).ok()
     }
 
+    /// What time it is for this flow.
+    fn time(&mut self, now: Instant) -> Instant {
+        if self.sockets.get().state() == State::SynSent {
+            self.ahead = (now - self.started) * (HASTE - 1);
+        }
+        now + self.ahead
+    }
+
+    /// When there is something to do without being asked.
+    fn poll_at(&mut self, now: Instant) -> Option<Instant> {
+        let time = self.time(now);
+        let at = self.interface.poll_at(time, &self.sockets.set)?.max(time);
+        let hurries = self.sockets.get().state() == State::SynSent;
+        Some(now + (at - time) / if hurries { HASTE } else { 1 })
+    }
+
     fn ingress(&mut self, now: Instant, wire: &mut Wire, packet: &[u8]) {
+        let now = self.time(now);
         self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets.set);
         if self.sockets.get().state() == State::SynSent && self.attempts < ATTEMPTS {
             // The guest remembers an older connection with these ports (TIME_WAIT) and answered for that. It was told now that
@@ -349,6 +373,7 @@ impl Flow {
 
     /// Carries bytes both ways as far as they go. True if the flow is over.
     fn serve(&mut self, now: Instant, wire: &mut Wire) -> bool {
+        let now = self.time(now);
         loop {
             let moved = self.send_out() | self.take_in();
             let mut port = Port { wire, packet: None };
