@@ -13,7 +13,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{compile, options};
+use crate::{compile, options, trapping};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -146,6 +146,9 @@ fn finished(
     let mut wasm = data::rewrite(linked).context("wasm-ld's output is not as expected")?;
     if !traits.forks && !traits.throws {
         return data::finish(&wasm, keep);
+    }
+    if traits.throws {
+        wasm = trapping::replace(&wasm)?;
     }
     let why = if traits.forks { "calls fork" } else { "uses setjmp" };
     let binaryen = Binaryen::find(toolchain, options, why)?;
