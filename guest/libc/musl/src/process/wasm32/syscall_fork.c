@@ -57,8 +57,8 @@ long __syscall_fork(long n, ...)
 	if (!a[0] || size < sizeof args.known || size > sizeof args)
 		return __syscall_ret(__syscall(SYS_clone3, a[0], a[1]));
 	/* A wild pointer is EFAULT. */
-	long got = __syscall(SYS_process_vm_readv, __syscall(SYS_getpid), &(struct iovec){ &args, size }, 1,
-			     &(struct iovec){ (void *)a[0], size }, 1, 0);
+	struct iovec ours = { &args, size }, theirs = { (void *)a[0], size };
+	long got = __syscall(SYS_process_vm_readv, __syscall(SYS_getpid), &ours, 1, &theirs, 1, 0);
 	if (got != size)
 		return __syscall_ret(-EFAULT);
 	if (args.known.stack || args.known.stack_size || !without_vm(&args.known.flags))
