@@ -13,7 +13,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{compile, options};
+use crate::{callbacks, compile, options};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -134,7 +134,8 @@ fn finished(
     if !traits.starts {
         eprintln!("{name}: warning: there is no _start: the program cannot be run");
     }
-    let mut wasm = data::rewrite(linked).context("wasm-ld's output is not as expected")?;
+    let linked = callbacks::resolve(linked).context("wasm-ld's output is not as expected")?;
+    let mut wasm = data::rewrite(&linked).context("wasm-ld's output is not as expected")?;
     if !traits.forks && !traits.throws {
         return data::finish(&wasm, keep);
     }
