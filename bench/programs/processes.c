@@ -62,27 +62,33 @@ static void thread(void)
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int turn;
+static enum { OURS, OTHERS, NOBODYS } turn;
 
-static void *other(void *rounds)
+static void *other(void *arg)
 {
 	pthread_mutex_lock(&mutex);
-	for (int i = 0; i < *(int *)rounds; i++) {
-		while (turn != 1)
-			pthread_cond_wait(&changed, &mutex);
-		turn = 0;
-		pthread_cond_signal(&changed);
+	while (turn != NOBODYS) {
+		if (turn == OTHERS) {
+			turn = OURS;
+			pthread_cond_signal(&changed);
+		}
+		pthread_cond_wait(&changed, &mutex);
 	}
 	pthread_mutex_unlock(&mutex);
-	return NULL;
+	return arg;
+}
+
+static void give(int to)
+{
+	turn = to;
+	pthread_cond_signal(&changed);
 }
 
 static void round_trip(void)
 {
 	pthread_mutex_lock(&mutex);
-	turn = 1;
-	pthread_cond_signal(&changed);
-	while (turn != 0)
+	give(OTHERS);
+	while (turn != OURS)
 		pthread_cond_wait(&changed, &mutex);
 	pthread_mutex_unlock(&mutex);
 }
@@ -148,7 +154,6 @@ static void ring(const char *name, int n)
 int main(int argc, char **argv)
 {
 	char *again[] = { argv[0], "exit", NULL }, *shell[] = { "sh", "-c", "true", NULL };
-	int rounds = 11 * 1000;
 	pthread_t t;
 
 	if (argc > 1 && strcmp(argv[1], "exit") == 0)
@@ -169,8 +174,11 @@ int main(int argc, char **argv)
 	MEASURE("shell", 10, 20, spawn(shell));
 	MEASURE("thread", 10, 100, thread());
 
-	NEED(pthread_create(&t, NULL, other, &rounds) == 0);
-	MEASURE("condvar", 11, 1000, round_trip());
+	NEED(pthread_create(&t, NULL, other, NULL) == 0);
+	MEASURE("condvar", 10, 1000, round_trip());
+	pthread_mutex_lock(&mutex);
+	give(NOBODYS);
+	pthread_mutex_unlock(&mutex);
 	pthread_join(t, NULL);
 
 	NEED(pipe(there) == 0 && pipe(back) == 0);

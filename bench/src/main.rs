@@ -95,8 +95,9 @@ const PROCESSES: [Figure; 9] = [
 ];
 
 /// `memory.c`, in megabytes a second.
-const MEMORY: [Figure; 4] = [
+const MEMORY: [Figure; 5] = [
     ("first-touch", "first touch", ratio(0.5)),
+    ("fault", "page faults; native: mmap, populated", ratio(1.0 / 1.3)),
     ("pipe", "through a pipe", ratio(0.7)),
     ("file-write", "write to tmpfs", ratio(0.7)),
     ("file-read", "read from tmpfs", ratio(0.7)),

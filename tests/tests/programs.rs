@@ -120,6 +120,11 @@ fn libc_at_large() {
 }
 
 #[test]
+fn sorting_keeps_the_order_of_equals() {
+    Program::new("sorting").agree();
+}
+
+#[test]
 fn what_compilers_leave_to_their_library() {
     Program::new("arithmetic").agree();
 }

@@ -20,7 +20,7 @@ mod memory {
 
 mod processes {
     use super::*;
-    agree!(fork_deep wait exec sessions rlimits sysv);
+    agree!(fork_deep clone_number wait exec sessions rlimits sysv);
 }
 
 mod threads {
@@ -36,11 +36,5 @@ mod signals {
 /// Signals to code that makes no system call.
 mod asynchronous {
     use super::*;
-    agree!(signal_async signal_fault signal_order);
-
-    #[test]
-    #[ignore = "Cranelift makes one load of those in a loop that stores nothing (docs/abi.md, Signals): it loops for ever"]
-    fn volatile_spin() {
-        Program::new("volatile_spin").agree();
-    }
+    agree!(signal_async signal_fault signal_order volatile_spin);
 }

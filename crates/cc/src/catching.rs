@@ -1,9 +1,10 @@
 //! Functions that call setjmp, compiled so that a signal's handler can longjmp to them from any of their own instructions.
 //!
 //! longjmp is an exception, and a function catches exceptions at its calls only. A handler may begin anywhere else: at an access
-//! that faults, or in a loop. So in the functions that call setjmp each access and each division is first tried by a function of libc, and each
+//! that faults, or in a loop. So in the functions that call setjmp each access is first tried by a function of libc, and each
 //! block begins with a call of an empty one (`guest/libc/musl/src/setjmp/wasm32/catching.c`): faults happen there, and the
-//! machine puts off other handlers until it meets such a call. clang's instrumentation for coverage puts these calls in.
+//! machine puts off other handlers until it meets such a call. clang's instrumentation for coverage puts these calls in; `trapping.rs` sees to other
+//! instructions that trap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -105,7 +106,7 @@ pub(crate) fn instrument(clang: &mut Command, functions: &BTreeSet<String>, list
     fs::write(list, format!("src:*\n{lines}")).with_context(|| list.display().to_string())?;
     // These would be single instructions, on which there is no call to be caught at.
     clang.args(["-fno-builtin-memset", "-fno-builtin-memcpy", "-fno-builtin-memmove"]);
-    clang.arg("-fsanitize-coverage=bb,trace-pc,trace-loads,trace-stores,trace-div");
+    clang.arg("-fsanitize-coverage=bb,trace-pc,trace-loads,trace-stores");
     clang.arg(format!("-fsanitize-coverage-allowlist={}", list.display()));
     Ok(())
 }

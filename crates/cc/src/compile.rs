@@ -26,6 +26,8 @@ const BASE: &[&str] = &[
     "-wasm-enable-sjlj",
     // musl's mathematics never sets errno, so sqrt and the like may be instructions.
     "-fno-math-errno",
+    // A volatile access of a word is an atomic one: the host's compiler keeps those as they are.
+    "-fms-volatile",
     "-Qunused-arguments",
     // clang knows no Linux for wasm32.
     "-D__linux__=1",

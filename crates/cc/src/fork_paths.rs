@@ -1,15 +1,15 @@
 //! Which functions of a linked module may reach fork, and so must be able to unwind.
 //!
 //! A function may reach fork if it calls one that may: directly, or through a pointer where a function of the same type
-//! that may has its address taken. That alone takes in most of a program (every `int (*)(void *, void *)`), so lists name
-//! callers whose calls through pointers never fork: `quiet.list` libc's stdio, sorting and the like, where a callback that forks has no
-//! meaning or does not exist; a program adds its own. If a list is wrong, fork traps: it never runs code twice.
+//! that may has its address taken. That alone takes in most of a program (every `int (*)(void *, void *)`), so `quiet.list` names
+//! functions of libc whose calls through pointers never fork: stdio's, and those that call what the program handed to qsort, atexit and the like, unless
+//! it handed one that may fork. A program adds its own list. If a list is wrong, fork traps: it never runs code twice.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use wasm_encoder::{Module, NameMap, NameSection};
-use wasmparser::{ElementItems, FuncType, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+use wasmparser::{ElementItems, ElementKind, FuncType, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
 
 use crate::data;
 
@@ -18,22 +18,53 @@ const HANDLER_CALLER: &str = "__call_handler";
 
 /// Functions whose calls through pointers never fork.
 #[derive(Debug)]
-pub(crate) struct Quiet(HashSet<String>);
+pub(crate) struct Quiet {
+    /// Of libc, whatever the program does.
+    libc: HashSet<&'static str>,
+    /// Of libc, unless the program hands a function that forks to it.
+    groups: Vec<Group>,
+    /// Anybody's.
+    program: HashSet<String>,
+}
+
+/// A line of `quiet.list` with a colon.
+#[derive(Debug)]
+struct Group {
+    /// What the program hands a function to.
+    registrars: HashSet<&'static str>,
+    /// What calls that function then.
+    callers: HashSet<&'static str>,
+}
 
 impl Quiet {
     /// libc's own list.
     pub(crate) fn new(fork_in_handler: bool) -> Self {
-        let mut quiet = Quiet(HashSet::new());
-        quiet.add(include_str!("quiet.list"));
+        let mut quiet = Quiet { libc: HashSet::new(), groups: Vec::new(), program: HashSet::new() };
+        for line in include_str!("quiet.list").lines().filter(|l| !l.starts_with('#')) {
+            match line.split_once(':') {
+                Some((registrars, callers)) => quiet.groups.push(Group {
+                    registrars: registrars.split_whitespace().collect(),
+                    callers: callers.split_whitespace().collect(),
+                }),
+                None => quiet.libc.extend(line.split_whitespace()),
+            }
+        }
         if !fork_in_handler {
-            quiet.0.insert(HANDLER_CALLER.into());
+            quiet.libc.insert(HANDLER_CALLER);
         }
         quiet
     }
 
-    /// Adds names, separated by white space; a line that begins with `#` is a comment.
+    /// Adds names of the program's, separated by white space; a line that begins with `#` is a comment.
     pub(crate) fn add(&mut self, text: &str) {
-        self.0.extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
+        self.program
+            .extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
+    }
+
+    fn has(&self, f: &Func) -> bool {
+        let name = f.name.as_str();
+        let of_libc = || self.libc.contains(name) || self.groups.iter().any(|g| g.callers.contains(name));
+        self.program.contains(name) || (f.libc && of_libc())
     }
 }
 
@@ -52,26 +83,41 @@ pub(crate) struct ForkPaths {
 struct Func {
     name: String,
     ty: u32,
+    /// It is libc's, not the program's.
+    libc: bool,
     calls: Vec<u32>,
     /// Types of its calls through pointers.
     indirect: HashSet<u32>,
+    /// Functions whose addresses stand in its code.
+    addresses: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Graph {
     funcs: Vec<Func>,
+    /// How many of them are imports; they come first.
+    imported: usize,
     types: Vec<FuncType>,
-    /// Functions whose address is taken.
+    /// Functions whose address is taken, by that address.
+    table: HashMap<u32, u32>,
     taken: HashSet<u32>,
     /// Asyncify's functions: those that begin and those that end an unwinding.
     starts: HashSet<u32>,
     ends: HashSet<u32>,
 }
 
-/// Finds the functions of `wasm` that may reach fork.
-pub(crate) fn find(wasm: &[u8], quiet: &Quiet) -> Result<ForkPaths> {
-    let graph = Graph::read(wasm)?;
-    let reach = graph.reach(quiet);
+/// Finds the functions of `wasm`, fresh from wasm-ld, that may reach fork. `map` is wasm-ld's map of it; `libc` says of a file in that whether it is libc's.
+pub(crate) fn find(wasm: &[u8], map: &str, libc: impl Fn(&str) -> bool, mut quiet: Quiet) -> Result<ForkPaths> {
+    let mut graph = Graph::read(wasm)?;
+    graph.read_map(map, libc);
+    let reach = loop {
+        let reach = graph.reach(&quiet);
+        let before = quiet.groups.len();
+        quiet.groups.retain(|group| !graph.hands(group, &reach));
+        if quiet.groups.len() == before {
+            break reach;
+        }
+    };
     let mut used = HashMap::<&str, u32>::new();
     let mut map = NameMap::new();
     let mut names = Vec::new();
@@ -105,6 +151,7 @@ impl Graph {
                             };
                         }
                         g.funcs.push(Func { name: i.name.into(), ty, ..Func::default() });
+                        g.imported += 1;
                         next += 1;
                     }
                 }
@@ -115,7 +162,14 @@ impl Graph {
                 }
                 Payload::ElementSection(s) => {
                     for e in s {
-                        g.read_elements(e?.items)?;
+                        let e = e?;
+                        let mut at = None;
+                        if let ElementKind::Active { offset_expr, .. } = &e.kind
+                            && let Operator::I32Const { value } = offset_expr.get_operators_reader().read()?
+                        {
+                            at = u32::try_from(value).ok();
+                        }
+                        g.read_elements(at, e.items)?;
                     }
                 }
                 Payload::CodeSectionEntry(body) => {
@@ -133,42 +187,71 @@ impl Graph {
         Ok(g)
     }
 
-    fn read_elements(&mut self, items: ElementItems<'_>) -> Result<()> {
+    /// A part of the table that begins at the address `at`.
+    fn read_elements(&mut self, at: Option<u32>, items: ElementItems<'_>) -> Result<()> {
+        let mut functions = Vec::new();
         match items {
             ElementItems::Functions(f) => {
-                for f in f {
-                    self.taken.insert(f?);
-                }
+                functions.extend(f.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Some))
             }
             ElementItems::Expressions(_, list) => {
                 for e in list {
-                    for op in e?.get_operators_reader() {
-                        if let Operator::RefFunc { function_index } = op? {
-                            self.taken.insert(function_index);
-                        }
+                    match e?.get_operators_reader().read()? {
+                        Operator::RefFunc { function_index } => functions.push(Some(function_index)),
+                        _ => functions.push(None),
                     }
                 }
+            }
+        }
+        for (i, f) in (0..).zip(functions) {
+            let Some(f) = f else { continue };
+            self.taken.insert(f);
+            if let Some(at) = at {
+                self.table.insert(at + i, f);
             }
         }
         Ok(())
     }
 
     fn read_body(&mut self, index: u32, body: &wasmparser::FunctionBody<'_>) -> Result<()> {
-        for op in body.get_operators_reader()? {
-            match op? {
+        let func = &mut self.funcs[index as usize];
+        // wasm-ld writes what it fills in with five bytes: so an address is told from a number.
+        const ADDRESS_LEN: usize = 1 + 5;
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            let start = reader.original_position();
+            match reader.read()? {
                 Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                    self.funcs[index as usize].calls.push(function_index);
+                    func.calls.push(function_index);
                 }
                 Operator::CallIndirect { type_index, .. } | Operator::ReturnCallIndirect { type_index, .. } => {
-                    self.funcs[index as usize].indirect.insert(type_index);
+                    func.indirect.insert(type_index);
                 }
                 Operator::RefFunc { function_index } => {
                     self.taken.insert(function_index);
+                    func.addresses.push(function_index);
+                }
+                Operator::I32Const { value } if reader.original_position() - start == ADDRESS_LEN => {
+                    func.addresses.extend(self.table.get(&value.cast_unsigned()));
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Learns from wasm-ld's map which functions are libc's. A map that does not fit makes all of them libc's.
+    fn read_map(&mut self, map: &str, libc: impl Fn(&str) -> bool) {
+        let files = functions_of_map(map);
+        // The last function may be our own (callbacks.rs), which wasm-ld does not know.
+        let defined = self.funcs.len() - self.imported;
+        let fits = files.len() == defined || files.len() + 1 == defined;
+        for f in &mut self.funcs[..self.imported] {
+            f.libc = true;
+        }
+        for (i, f) in self.funcs[self.imported..].iter_mut().enumerate() {
+            f.libc = !fits || files.get(i).is_none_or(|file| libc(file));
+        }
     }
 
     fn read_names(&mut self, names: wasmparser::NameSectionReader<'_>) -> Result<()> {
@@ -185,6 +268,36 @@ impl Graph {
         Ok(())
     }
 
+    /// Whether the program hands a function of `reach` to one of the group's.
+    fn hands(&self, group: &Group, reach: &HashSet<u32>) -> bool {
+        let of_libc = |names: &HashSet<&str>, f: &Func| f.libc && names.contains(f.name.as_str());
+        let types: HashSet<&FuncType> = self
+            .funcs
+            .iter()
+            .filter(|f| of_libc(&group.callers, f))
+            .flat_map(|f| &f.indirect)
+            .filter_map(|t| self.types.get(*t as usize))
+            .collect();
+        // Whoever hands it over does so itself or by way of others of the program's.
+        let mut handing: HashSet<u32> =
+            (0..).zip(&self.funcs).filter(|(_, f)| of_libc(&group.registrars, f)).map(|(i, _)| i).collect();
+        loop {
+            let more: Vec<u32> = (0..)
+                .zip(&self.funcs)
+                .filter(|(i, f)| !f.libc && !handing.contains(i) && f.calls.iter().any(|c| handing.contains(c)))
+                .map(|(i, _)| i)
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            handing.extend(more);
+        }
+        let forks = |f: &u32| {
+            reach.contains(f) && self.types.get(self.funcs[*f as usize].ty as usize).is_some_and(|t| types.contains(t))
+        };
+        handing.iter().map(|f| &self.funcs[*f as usize]).filter(|f| !f.libc).any(|f| f.addresses.iter().any(forks))
+    }
+
     /// The functions that may reach fork.
     fn reach(&self, quiet: &Quiet) -> HashSet<u32> {
         // Two types may have one shape.
@@ -196,7 +309,7 @@ impl Graph {
             for c in &f.calls {
                 callers[*c as usize].push(i);
             }
-            if !quiet.0.contains(&f.name) {
+            if !quiet.has(f) {
                 for t in &f.indirect {
                     by_shape.entry(shape[*t as usize]).or_default().push(i);
                 }
@@ -217,6 +330,28 @@ impl Graph {
         }
         reach
     }
+}
+
+/// The files of the functions in wasm-ld's map, in the module's order. There, a line for each function, as
+/// `       -      1be       5b         q.o:(main)`, is followed by deeper ones for its symbols.
+fn functions_of_map(map: &str) -> Vec<&str> {
+    /// The name behind address, offset and size, and how far it is indented.
+    fn name(line: &str) -> (usize, &str) {
+        let mut rest = line;
+        for _ in 0..3 {
+            rest = rest.trim_start();
+            rest = &rest[rest.find(' ').unwrap_or(rest.len())..];
+        }
+        (rest.len() - rest.trim_start().len(), rest.trim_start())
+    }
+    map.lines()
+        .map(name)
+        .skip_while(|l| *l != (1, "CODE"))
+        .skip(1)
+        .take_while(|(indent, _)| *indent != 1)
+        .filter(|(indent, _)| *indent == 9)
+        .map(|(_, name)| name.rsplit_once(":(").map_or(name, |(file, _)| file))
+        .collect()
 }
 
 /// The module with this function name map in place of its name section, and without debugging information.

@@ -13,7 +13,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{callbacks, compile, options};
+use crate::{callbacks, compile, options, trapping};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -98,6 +98,14 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     } else {
         ld.args(&args);
     }
+    let mut map = dir.path().join("map");
+    if !direct {
+        let own = args.iter().rev().find_map(|a| a.strip_prefix("--Map="));
+        match own {
+            Some(file) => map = file.into(),
+            None => _ = ld.arg(format!("--Map={}", map.display())),
+        }
+    }
     if !linker.query {
         ld.arg("-o").arg(if direct { &output } else { &linked });
     }
@@ -115,16 +123,17 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     }
     if !direct {
         let keep = kept(options, &linker, &objects);
-        let wasm = finished(name, &fs::read(&linked)?, dir.path(), keep, options, toolchain)?;
+        let wasm = finished(name, &fs::read(&linked)?, &map, dir.path(), keep, options, toolchain)?;
         write_program(&output, &wasm)?;
     }
     Ok(0)
 }
 
-/// All that happens to a module after wasm-ld.
+/// All that happens to a module after wasm-ld. `map` is the file of wasm-ld's map of it.
 fn finished(
     name: &str,
     linked: &[u8],
+    map: &Path,
     dir: &Path,
     keep: Keep,
     options: &Options,
@@ -139,6 +148,9 @@ fn finished(
     if !traits.forks && !traits.throws {
         return data::finish(&wasm, keep);
     }
+    if traits.throws {
+        wasm = trapping::replace(&wasm)?;
+    }
     let why = if traits.forks { "calls fork" } else { "uses setjmp" };
     let binaryen = Binaryen::find(toolchain, options, why)?;
     let mut file = dir.join("rewritten");
@@ -147,7 +159,17 @@ fn finished(
         for f in &options.fork_quiet {
             quiet.add(&fs::read_to_string(f).with_context(|| f.clone())?);
         }
-        let paths = fork_paths::find(&wasm, &quiet)?;
+        let map = String::from_utf8_lossy(&fs::read(map).with_context(|| map.display().to_string())?).into_owned();
+        let libc = toolchain.sysroot.join("lib");
+        let paths = fork_paths::find(
+            &wasm,
+            &map,
+            |file| {
+                file == "<internal>"
+                    || ["libc.a(", "crt1.o"].iter().any(|f| file.starts_with(&*libc.join(f).to_string_lossy()))
+            },
+            quiet,
+        )?;
         if options.verbose {
             eprintln!("{name}: note: {} of {} functions may reach fork", paths.names.len(), paths.functions);
         }

@@ -88,6 +88,8 @@ const DROPPED: &[&str] = &[
     "--compress-debug-sections*",
     "--orphan-handling=*",
     "--exclude-libs=*",
+    // wasm-ld's warnings are of what GNU ld has none for: a function declared otherwise than it is defined, as configure scripts do.
+    "--fatal-warnings",
     "--gdb-index",
     "--icf=*",
     "--threads*",

@@ -18,6 +18,7 @@ mod options;
 mod query;
 mod toolchain;
 mod tools;
+mod trapping;
 
 use std::process::ExitCode;
 

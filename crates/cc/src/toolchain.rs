@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// The tools of one run. Nothing is looked at before it is needed.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
-    /// The folder that holds `bin/` with this executable, `sysroot/` and `lib/binaryen/`.
+    /// The folder that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
     pub(crate) root: PathBuf,
     pub(crate) sysroot: PathBuf,
     pub(crate) clang: PathBuf,
@@ -20,7 +20,12 @@ impl Toolchain {
     /// Finds clang, and the sysroot: the option's, or WASMLINUX_SYSROOT's, or the one beside this executable's folder.
     pub(crate) fn find(sysroot: Option<&str>) -> Result<Toolchain> {
         let exe = std::env::current_exe().context("the place of this executable")?;
-        let root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
+        let mut root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
+        // Where cargo puts the executable, the rest is in a folder beside.
+        let guest = root.join("guest");
+        if !root.join("sysroot").exists() && guest.join("sysroot").exists() {
+            root = guest;
+        }
         let sysroot = match sysroot {
             Some(s) => s.into(),
             None => std::env::var_os("WASMLINUX_SYSROOT").map_or_else(|| root.join("sysroot"), PathBuf::from),

@@ -13,6 +13,7 @@
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
 //!  program.rs    what a program may be          code.rs   compiled code, and where it is kept
 //! ```
+mod accesses;
 mod clock;
 mod code;
 mod cpu;

@@ -1,5 +1,5 @@
 //! What a program may be. Everything here is hostile input: it is checked before the engine sees it.
-use crate::ProgramError;
+use crate::{ProgramError, accesses};
 use std::{collections::HashSet, ops::Range};
 use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, MemorySection, RawSection};
 use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef, Validator, WasmFeatures};
@@ -36,7 +36,7 @@ fn features() -> WasmFeatures {
 }
 
 /// Counts the forms that [`prepare`] has given programs: compiled code of another one is of no use.
-pub(crate) const FORM: u32 = 2;
+pub(crate) const FORM: u32 = 3;
 /// An export of a prepared program that has no state but its memory and its exported mutable globals.
 pub(crate) const REUSABLE: &str = "wasmlinux:reusable";
 /// What [`prepare`] calls the mutable globals that it exports, before the index.
@@ -44,7 +44,7 @@ const GLOBAL: &str = "wasmlinux:global:";
 
 /// Checks a program and makes of it what the engine compiles: no start function (a program begins at `_start`), no active
 /// data (the kernel writes that), a memory of its own in place of the imported one (the machine provides it as it makes the
-/// instance), and all mutable globals exported.
+/// instance), all mutable globals exported, and its accesses to memory as [`accesses`] has them.
 pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
     check_size(wasm)?;
     let mut out = wasm_encoder::Module::new();
@@ -89,9 +89,17 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 continue;
             }
             Payload::FunctionSection(section) => limit("functions", section.count().into(), FUNCTIONS_MAX)?,
+            Payload::CodeSectionStart { count, .. } => {
+                state.functions = *count;
+                continue;
+            }
             Payload::CodeSectionEntry(body) => {
                 limit("bytes of a function", body.range().len() as u64, FUNCTION_MAX)?;
                 state.look_at(body)?;
+                state.code.raw(&accesses::rewrite(wasm, body)?);
+                if state.code.len() == state.functions {
+                    out.section(&state.code);
+                }
                 continue;
             }
             Payload::StartSection { .. } => continue,
@@ -124,6 +132,9 @@ struct State {
     exported: HashSet<u32>,
     /// Its tables or segments can change.
     changes: bool,
+    /// How many functions it has, and those that were seen.
+    functions: u32,
+    code: wasm_encoder::CodeSection,
 }
 
 impl State {

@@ -206,8 +206,7 @@ impl Space {
         if start == 0 && end >= 0xffff_0000 {
             return self.flush_all();
         }
-        if start < end && self.mappings.load(Relaxed) != 0 {
-            self.unmap(start as usize, (end - start) as usize);
+        if start < end && self.mappings.load(Relaxed) != 0 && self.unmap(start as usize, (end - start) as usize) {
             self.mappings.fetch_add(1, Relaxed);
             MAPPINGS.fetch_add(1, Relaxed);
         }
@@ -222,14 +221,20 @@ impl Space {
         }
     }
 
-    fn unmap(&self, start: usize, len: usize) {
+    /// False if there was nothing.
+    fn unmap(&self, start: usize, len: usize) -> bool {
+        let mut any = false;
         let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
         for (index, word) in self.mapped.iter().enumerate().take(last / BITS + 1).skip(first / BITS) {
             let below = if index == first / BITS { (1u64 << (first % BITS)) - 1 } else { 0 };
             let above = if index == last / BITS { (!1u64).checked_shl((last % BITS) as u32).unwrap_or(0) } else { 0 };
             if word.load(Relaxed) & !(below | above) != 0 {
                 word.fetch_and(below | above, Relaxed);
+                any = true;
             }
+        }
+        if !any {
+            return false;
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: within our reservation: start + len is at most 4 GiB.
@@ -239,6 +244,7 @@ impl Space {
                 fatal(c"wasmlinux: the host refuses to unmap (vm.max_map_count?)\n");
             }
         }
+        true
     }
 }
 
