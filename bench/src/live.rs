@@ -105,7 +105,7 @@ fn watched(command: &Command) -> Result<(f64, f64, f64)> {
     for _ in 0..10 {
         terminal.type_in("#")?;
         terminal.expect("#")?;
-        for key in 'a'..'z' {
+        for key in 'a'..='z' {
             std::thread::sleep(Duration::from_millis(3));
             keys.push(
                 1e3 * seconds(|| {

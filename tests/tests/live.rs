@@ -222,6 +222,7 @@ fn servers_and_clients_of_busybox() {
     assert_eq!(says(&machine, script), "same\n");
     assert!(says(&machine, "ping -c 1 host.internal").contains("1 packets received"));
     assert!(says(&machine, "ping6 -c 1 fd00::2").contains("1 packets received"));
+    assert!(says(&machine, "arping -c 1 -w 5 10.0.2.2").contains("Received 1 response"));
 }
 
 #[test]

@@ -147,3 +147,8 @@ fn wild_pointers_to_system_calls() {
     assert!(wrong.is_empty() && native.len() == guest.len(), "{} lines differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(native.len() > 900, "the table is whole: {} lines", native.len());
 }
+
+#[test]
+fn callbacks_of_other_types() {
+    Program::new("callbacks").agree();
+}

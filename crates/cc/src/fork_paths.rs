@@ -57,7 +57,8 @@ impl Quiet {
 
     /// Adds names of the program's, separated by white space; a line that begins with `#` is a comment.
     pub(crate) fn add(&mut self, text: &str) {
-        self.program.extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
+        self.program
+            .extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
     }
 
     fn has(&self, f: &Func) -> bool {
@@ -190,7 +191,9 @@ impl Graph {
     fn read_elements(&mut self, at: Option<u32>, items: ElementItems<'_>) -> Result<()> {
         let mut functions = Vec::new();
         match items {
-            ElementItems::Functions(f) => functions.extend(f.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Some)),
+            ElementItems::Functions(f) => {
+                functions.extend(f.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Some))
+            }
             ElementItems::Expressions(_, list) => {
                 for e in list {
                     match e?.get_operators_reader().read()? {
@@ -240,12 +243,14 @@ impl Graph {
     /// Learns from wasm-ld's map which functions are libc's. A map that does not fit makes all of them libc's.
     fn read_map(&mut self, map: &str, libc: impl Fn(&str) -> bool) {
         let files = functions_of_map(map);
-        let fits = files.len() == self.funcs.len() - self.imported;
+        // The last function may be our own (callbacks.rs), which wasm-ld does not know.
+        let defined = self.funcs.len() - self.imported;
+        let fits = files.len() == defined || files.len() + 1 == defined;
         for f in &mut self.funcs[..self.imported] {
             f.libc = true;
         }
         for (i, f) in self.funcs[self.imported..].iter_mut().enumerate() {
-            f.libc = !fits || libc(files[i]);
+            f.libc = !fits || files.get(i).is_none_or(|file| libc(file));
         }
     }
 

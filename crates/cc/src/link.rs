@@ -13,7 +13,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{compile, options, trapping};
+use crate::{callbacks, compile, options, trapping};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -143,7 +143,8 @@ fn finished(
     if !traits.starts {
         eprintln!("{name}: warning: there is no _start: the program cannot be run");
     }
-    let mut wasm = data::rewrite(linked).context("wasm-ld's output is not as expected")?;
+    let linked = callbacks::resolve(linked).context("wasm-ld's output is not as expected")?;
+    let mut wasm = data::rewrite(&linked).context("wasm-ld's output is not as expected")?;
     if !traits.forks && !traits.throws {
         return data::finish(&wasm, keep);
     }
@@ -163,7 +164,10 @@ fn finished(
         let paths = fork_paths::find(
             &wasm,
             &map,
-            |file| file == "<internal>" || ["libc.a(", "crt1.o"].iter().any(|f| file.starts_with(&*libc.join(f).to_string_lossy())),
+            |file| {
+                file == "<internal>"
+                    || ["libc.a(", "crt1.o"].iter().any(|f| file.starts_with(&*libc.join(f).to_string_lossy()))
+            },
             quiet,
         )?;
         if options.verbose {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod binaryen;
+mod callbacks;
 mod catching;
 mod compile;
 mod data;

@@ -53,10 +53,10 @@ pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>) -> Result<Vec<u8>, B
             Operator::LocalGet { local_index } => before = Address::Local(local_index),
             Operator::LocalSet { local_index } if address != Address::Constant => {
                 within.sets.insert(local_index);
-            },
+            }
             Operator::LocalTee { local_index } => {
                 within.sets.insert(local_index);
-            },
+            }
             Operator::Loop { .. } => {
                 structures.push(true);
                 loops.push(Loop::default());

@@ -117,16 +117,27 @@ impl Space {
         Some(Entry { frame, writable: entry & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY })
     }
 
-    /// The hardware walk: maps the page of `va`, and those after it whose frames follow, if the tables allow the access.
+    /// The hardware walk: maps the page of `va`, and those before and after it whose frames go before and follow, if the tables allow the access.
     /// False if the kernel has to be asked. Async-signal-safe; on the machine's thread only.
     pub(crate) fn map(&self, va: u32, write: bool) -> bool {
         let page = 1u32 << self.format.page_shift;
-        let va = va & !(page - 1);
-        let Some(first) = self.walk(va) else { return false };
+        let mut va = va & !(page - 1);
+        let Some(mut first) = self.walk(va) else { return false };
         if write && !first.writable {
             return false;
         }
         let mut count = 1;
+        // Backwards as far as nothing is mapped: who goes up in memory would have everything mapped again and again.
+        while count < BATCH / 2 {
+            match va.checked_sub(page).filter(|va| !self.is_mapped(*va)).and_then(|va| self.walk(va)) {
+                Some(before) if before.frame + page == first.frame && before.writable == first.writable => {
+                    first = before
+                }
+                _ => break,
+            }
+            va -= page;
+            count += 1;
+        }
         while count < BATCH {
             let step = count * page;
             match va.checked_add(step).and_then(|va| self.walk(va)) {
@@ -160,13 +171,19 @@ impl Space {
         true
     }
 
+    fn is_mapped(&self, va: u32) -> bool {
+        let page = (va >> self.format.page_shift) as usize;
+        self.mapped[page / BITS].load(Relaxed) & 1 << (page % BITS) != 0
+    }
+
     /// Takes away the permission to write from all that is mapped.
     pub(crate) fn protect(&self) {
         if self.mappings.load(Relaxed) == 0 {
             return;
         }
-        let pages = self.mapped.iter().enumerate().flat_map(|(index, word)| {
-            let word = word.load(Relaxed);
+        // Nearly all words are zero.
+        let words = self.mapped.iter().map(|word| word.load(Relaxed)).enumerate().filter(|(_, word)| *word != 0);
+        let pages = words.flat_map(|(index, word)| {
             (0..BITS).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * BITS + bit)
         });
         let mut run = 0..0;

@@ -188,6 +188,24 @@ static int segments(const void *image, size_t size, unsigned long memory,
 	return r.bad ? -ENOEXEC : 0;
 }
 
+/*
+ * Allocates a file's pages, the last one first: the page allocator goes down in memory, so
+ * frames will follow each other as pages do, and the host maps several at once.
+ */
+static int fill_backwards(struct file *file, unsigned long len)
+{
+	loff_t pos = PAGE_ALIGN(len);
+
+	while (pos) {
+		loff_t at = pos -= PAGE_SIZE;
+		ssize_t written = kernel_write(file, "", 1, &at);
+
+		if (written != 1)
+			return written < 0 ? written : -ENOSPC;
+	}
+	return 0;
+}
+
 /* Images kept, at most, and the share of memory that their data may take */
 #define KEPT_MAX	64
 #define KEPT_SHARE	32
@@ -320,7 +338,8 @@ static int load(struct wasm_image *image, const void *bytes, size_t size,
 		image->data = NULL;
 		return err;
 	}
-	return segments(bytes, size, image->memory, &end, image->data);
+	err = fill_backwards(image->data, image->data_len);
+	return err ? err : segments(bytes, size, image->memory, &end, image->data);
 }
 
 /* The image of the file that is executed; an error if it is none. */
