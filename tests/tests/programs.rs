@@ -120,6 +120,11 @@ fn libc_at_large() {
 }
 
 #[test]
+fn what_linux_programs_expect_of_their_library() {
+    Program::new("expected").agree();
+}
+
+#[test]
 fn what_compilers_leave_to_their_library() {
     Program::new("arithmetic").agree();
 }

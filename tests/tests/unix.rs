@@ -20,7 +20,7 @@ mod memory {
 
 mod processes {
     use super::*;
-    agree!(fork_deep wait exec sessions rlimits sysv);
+    agree!(fork_deep callbacks wait exec sessions rlimits sysv);
 }
 
 mod threads {
@@ -36,7 +36,7 @@ mod signals {
 /// Signals to code that makes no system call.
 mod asynchronous {
     use super::*;
-    agree!(signal_async signal_fault signal_order);
+    agree!(signal_async signal_fault signal_order traps);
 
     #[test]
     #[ignore = "Cranelift makes one load of those in a loop that stores nothing (docs/abi.md, Signals): it loops for ever"]

@@ -57,7 +57,8 @@ impl Quiet {
 
     /// Adds names of the program's, separated by white space; a line that begins with `#` is a comment.
     pub(crate) fn add(&mut self, text: &str) {
-        self.program.extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
+        self.program
+            .extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
     }
 
     fn has(&self, f: &Func) -> bool {
@@ -190,7 +191,9 @@ impl Graph {
     fn read_elements(&mut self, at: Option<u32>, items: ElementItems<'_>) -> Result<()> {
         let mut functions = Vec::new();
         match items {
-            ElementItems::Functions(f) => functions.extend(f.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Some)),
+            ElementItems::Functions(f) => {
+                functions.extend(f.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Some))
+            }
             ElementItems::Expressions(_, list) => {
                 for e in list {
                     match e?.get_operators_reader().read()? {

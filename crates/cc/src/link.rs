@@ -163,7 +163,10 @@ fn finished(
         let paths = fork_paths::find(
             &wasm,
             &map,
-            |file| file == "<internal>" || ["libc.a(", "crt1.o"].iter().any(|f| file.starts_with(&*libc.join(f).to_string_lossy())),
+            |file| {
+                file == "<internal>"
+                    || ["libc.a(", "crt1.o"].iter().any(|f| file.starts_with(&*libc.join(f).to_string_lossy()))
+            },
             quiet,
         )?;
         if options.verbose {

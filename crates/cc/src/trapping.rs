@@ -78,7 +78,9 @@ fn names(wasm: &[u8]) -> Result<(Option<u32>, HashMap<String, u32>)> {
     for p in Parser::new(0).parse_all(wasm) {
         match p? {
             Payload::ImportSection(s) => {
-                for (index, i) in (0..).zip(s.into_imports().filter(|i| i.as_ref().is_ok_and(|i| matches!(i.ty, TypeRef::Func(_))))) {
+                for (index, i) in
+                    (0..).zip(s.into_imports().filter(|i| i.as_ref().is_ok_and(|i| matches!(i.ty, TypeRef::Func(_)))))
+                {
                     setjmp = setjmp.or((i?.name == SETJMP).then_some(index));
                 }
             }
