@@ -30,6 +30,7 @@ static int on_file(const char *path, const struct stat *st, int type, struct FTW
 static int on_entry(const struct dirent *entry) { forks(); return entry->d_name[0] != '.'; }
 static void at_end(void) { place = "atexit"; forks(); }
 static void on_value(void *value) { place = value; forks(); }
+static void on_signal(int signo) { forks(); }
 static void in_once(void) { place = "pthread_once"; forks(); }
 __attribute__((constructor)) static void first(void) { LINES(); place = "constructor"; forks(); }
 __attribute__((destructor)) static void last(void) { place = "destructor"; forks(); }
@@ -95,6 +96,9 @@ int main(void)
 	fclose(f);
 	pthread_create(&t, NULL, thread, NULL);
 	pthread_join(t, NULL);
+	signal(SIGUSR1, on_signal);
+	place = "signal handler";
+	raise(SIGUSR1);
 	walk(forks);
 	sift(forks);
 	close_file(forks);

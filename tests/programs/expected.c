@@ -2,9 +2,11 @@
 #include "process.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -93,6 +95,9 @@ static void calls(void)
 	SAY(madvise(NULL, 0, MADV_POPULATE_WRITE));
 	IN_CHILD(SAY(sched_setscheduler(0, SCHED_RR, &priority)); SAY(sched_getscheduler(0)); SAY(sched_getparam(0, &priority)));
 	SAY(priority.sched_priority);
+	SAY(syscall(SYS_futex, &fd, FUTEX_WAIT, fd, &(struct timespec){ 0, 1000 }, NULL, 0));
+	SAY(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &(struct timespec){ 0 }));
+	SAY(arc4random_uniform(10) < 10);
 	SAY((char *)rawmemchr(piece.iov_base, 'c') - (char *)piece.iov_base);
 }
 
@@ -102,7 +107,6 @@ static void *sleeps(void *arg)
 	puts("the last thread");
 	return NULL;
 }
-
 
 int main(void)
 {

@@ -13,7 +13,7 @@ use wasmparser::{ElementItems, ElementKind, FuncType, KnownCustom, Name, Operato
 
 use crate::data;
 
-/// Calls signal handlers, from the wrapper of system calls: a fork in one would need every path.
+/// Calls signal handlers, from the wrapper of system calls: a fork in one needs every path.
 const HANDLER_CALLER: &str = "__call_handler";
 
 /// Functions whose calls through pointers never fork.
@@ -37,7 +37,7 @@ struct Group {
 }
 
 impl Quiet {
-    /// libc's own list.
+    /// libc's own list; `fork_in_handler` if signal handlers fork that are not seen to.
     pub(crate) fn new(fork_in_handler: bool) -> Self {
         let mut quiet = Quiet { libc: HashSet::new(), groups: Vec::new(), program: HashSet::new() };
         for line in include_str!("quiet.list").lines().filter(|l| !l.starts_with('#')) {
@@ -49,8 +49,8 @@ impl Quiet {
                 None => quiet.libc.extend(line.split_whitespace()),
             }
         }
-        if !fork_in_handler {
-            quiet.libc.insert(HANDLER_CALLER);
+        if fork_in_handler {
+            quiet.groups.retain(|group| !group.callers.contains(HANDLER_CALLER));
         }
         quiet
     }

@@ -18,7 +18,8 @@ clang-19 as a C compiler for WasmLinux; all of clang's options for C mean the sa
   -mfork=paths|all     which functions of a program that forks can be unwound: those that may reach
                        fork (the default), or all
   -mfork-quiet=FILE    names of functions whose calls through pointers never fork
-  -mfork-in-handler    this program forks in signal handlers
+  -mfork-in-handler    this program forks in signal handlers, in one that it hands to signal or
+                       sigaction from a data structure
 
 environment:
   WASMLINUX_SYSROOT    headers and libraries (else ../sysroot from this executable's folder)
