@@ -276,7 +276,9 @@ impl Graph {
             .flat_map(|f| &f.indirect)
             .filter_map(|t| self.types.get(*t as usize))
             .collect();
-        // Whoever hands it over does so itself or by way of others of the program's.
+        // Whoever hands it over does so itself or by way of others of the program's. Of handlers only the former counts: to be
+        // wrong there would cost a program too much.
+        let direct = group.callers.contains(HANDLER_CALLER);
         let mut handing: HashSet<u32> =
             (0..).zip(&self.funcs).filter(|(_, f)| of_libc(&group.registrars, f)).map(|(i, _)| i).collect();
         loop {
@@ -289,6 +291,9 @@ impl Graph {
                 break;
             }
             handing.extend(more);
+            if direct {
+                break;
+            }
         }
         let forks = |f: &u32| {
             reach.contains(f) && self.types.get(self.funcs[*f as usize].ty as usize).is_some_and(|t| types.contains(t))
