@@ -1,93 +1,106 @@
-/* Callbacks that are defined in other ways than they are called, as old programs have them. */
-#include "common.h"
+/* fork where a library calls the program back, and in functions that are named as a library's own. */
+#include "process.h"
+#include <dirent.h>
+#include <ftw.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <search.h>
 
-static volatile int called;
+static const char *place;
 
-static void without()
+/* Forks once in each place. */
+static int forks(void)
 {
-	called++;
+	if (place) {
+		printf("%s: ", place);
+		place = NULL;
+		IN_CHILD(_exit(7));
+	}
+	return 0;
 }
 
-static int with_result(int signal)
+static int by_number(const void *a, const void *b)
 {
-	called += signal;
-	return 7;
+	forks();
+	return *(int *)a - *(int *)b;
 }
 
-static void with_one(int signal)
+static void on_node(const void *node, VISIT visit, int depth) { forks(); }
+static void on_free(void *node) { forks(); }
+static int on_file(const char *path, const struct stat *st, int type, struct FTW *ftw) { return forks(); }
+static int on_entry(const struct dirent *entry) { forks(); return entry->d_name[0] != '.'; }
+static void at_end(void) { place = "atexit"; forks(); }
+static void on_value(void *value) { place = value; forks(); }
+static void on_signal(int signo) { forks(); }
+static void in_once(void) { place = "pthread_once"; forks(); }
+__attribute__((constructor)) static void first(void) { LINES(); place = "constructor"; forks(); }
+__attribute__((destructor)) static void last(void) { place = "destructor"; forks(); }
+
+static ssize_t on_write(void *cookie, const char *bytes, size_t n)
 {
-	called += 100 * signal;
+	forks();
+	return n;
 }
 
-static void with_all(int signal, siginfo_t *info, void *context)
+static void *thread(void *arg)
 {
-	called += info->si_signo == signal && context;
+	pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_key_t key;
+
+	MUST(!pthread_key_create(&key, on_value));
+	pthread_setspecific(key, "destructor of a key");
+	pthread_once(&once, in_once);
+	pthread_cleanup_push(on_value, "clean-up handler");
+	pthread_exit(NULL);
+	pthread_cleanup_pop(0);
 }
 
-static void thread_without()
-{
-	called += 1000;
-}
-
-static void thread_without_result(void *argument)
-{
-	called += *(int *)argument;
-}
-
-static void *thread_without_argument()
-{
-	return (void *)&called;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-static void run(void *function, void *argument)
-{
-	pthread_t thread;
-
-	pthread_create(&thread, NULL, (void *(*)(void *))function, argument);
-	pthread_join(thread, NULL);
-	printf("%d\n", called);
-}
-
-static void handled(void *function, int flags)
-{
-	struct sigaction action = { .sa_flags = flags };
-
-	if (flags & SA_SIGINFO)
-		action.sa_sigaction = (void (*)(int, siginfo_t *, void *))function;
-	else
-		action.sa_handler = (void (*)(int))function;
-	sigaction(SIGUSR1, &action, NULL);
-	raise(SIGUSR1);
-	printf("%d\n", called);
-}
+/* Names of musl's. */
+__attribute__((noinline)) static int walk(int (*volatile f)(void)) { place = "walk"; return f(); }
+__attribute__((noinline)) static int sift(int (*volatile f)(void)) { place = "sift"; return f(); }
+__attribute__((noinline)) static int close_file(int (*volatile f)(void)) { place = "close_file"; return f(); }
 
 int main(void)
 {
-	int number = 10000, numbers[] = { 3, 1, 2 };
-	pthread_t thread;
-	void *result;
+	int numbers[] = { 5, 3, 1, 4, 2 }, three = 3;
+	size_t count = countof(numbers);
+	void *tree = NULL;
+	struct dirent **entries;
+	pthread_t t;
 
-	handled((void *)without, 0);
-	handled((void *)without, SA_SIGINFO);
-	handled((void *)with_result, 0);
-	handled((void *)with_one, 0);
-	handled((void *)with_one, SA_SIGINFO);
-	handled((void *)with_all, SA_SIGINFO);
-	run((void *)thread_without, NULL);
-	run((void *)thread_without_result, &number);
-	pthread_create(&thread, NULL, (void *(*)(void *))thread_without_argument, NULL);
-	pthread_join(thread, &result);
-	printf("%d\n", result == &called);
-	qsort(numbers, 3, sizeof *numbers, compare);
-	printf("%d %d %d\n", numbers[0], numbers[1], numbers[2]);
-	return 0;
+	atexit(at_end);
+	place = "qsort";
+	qsort(numbers, count, sizeof *numbers, by_number);
+	for (size_t i = 0; i < count; i++)
+		printf("%d%c", numbers[i], i + 1 < count ? ' ' : '\n');
+	place = "bsearch";
+	printf("%d\n", *(int *)bsearch(&three, numbers, count, sizeof *numbers, by_number));
+	place = "lfind";
+	MUST(lfind(&three, numbers, &count, sizeof *numbers, by_number));
+	for (size_t i = 0; i < count; i++) {
+		place = i ? NULL : "tsearch";
+		tsearch(&numbers[(i + 2) % count], &tree, by_number);
+		if (i == 1)
+			place = "tsearch of two", tsearch(&numbers[0], &tree, by_number);
+	}
+	place = "twalk";
+	twalk(tree, on_node);
+	place = "tdestroy";
+	tdestroy(tree, on_free);
+	place = "nftw";
+	nftw("/proc/self/fd", on_file, 4, FTW_PHYS);
+	place = "scandir";
+	MUST(scandir("/proc/self", &entries, on_entry, alphasort) > 0);
+	place = "fopencookie";
+	FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = on_write });
+	fputs("text", f);
+	fclose(f);
+	pthread_create(&t, NULL, thread, NULL);
+	pthread_join(t, NULL);
+	signal(SIGUSR1, on_signal);
+	place = "signal handler";
+	raise(SIGUSR1);
+	walk(forks);
+	sift(forks);
+	close_file(forks);
+	return 3;
 }

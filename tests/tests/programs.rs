@@ -125,6 +125,11 @@ fn sorting_keeps_the_order_of_equals() {
 }
 
 #[test]
+fn what_linux_programs_expect_of_their_library() {
+    Program::new("expected").agree();
+}
+
+#[test]
 fn what_compilers_leave_to_their_library() {
     Program::new("arithmetic").agree();
 }
@@ -150,5 +155,5 @@ fn wild_pointers_to_system_calls() {
 
 #[test]
 fn callbacks_of_other_types() {
-    Program::new("callbacks").agree();
+    Program::new("callback_types").agree();
 }

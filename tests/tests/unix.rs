@@ -20,7 +20,7 @@ mod memory {
 
 mod processes {
     use super::*;
-    agree!(fork_deep clone_number wait exec sessions rlimits sysv);
+    agree!(fork_deep clone_number callbacks wait exec sessions rlimits sysv);
 }
 
 mod threads {
@@ -36,5 +36,5 @@ mod signals {
 /// Signals to code that makes no system call.
 mod asynchronous {
     use super::*;
-    agree!(signal_async signal_fault signal_order volatile_spin);
+    agree!(signal_async signal_fault signal_order volatile_spin traps);
 }

@@ -13,7 +13,7 @@ use wasmparser::{ElementItems, ElementKind, FuncType, KnownCustom, Name, Operato
 
 use crate::data;
 
-/// Calls signal handlers, from the wrapper of system calls: a fork in one would need every path.
+/// Calls signal handlers, from the wrapper of system calls: a fork in one needs every path.
 const HANDLER_CALLER: &str = "__call_handler";
 
 /// Functions whose calls through pointers never fork.
@@ -37,7 +37,7 @@ struct Group {
 }
 
 impl Quiet {
-    /// libc's own list.
+    /// libc's own list; `fork_in_handler` if signal handlers fork that are not seen to.
     pub(crate) fn new(fork_in_handler: bool) -> Self {
         let mut quiet = Quiet { libc: HashSet::new(), groups: Vec::new(), program: HashSet::new() };
         for line in include_str!("quiet.list").lines().filter(|l| !l.starts_with('#')) {
@@ -49,8 +49,8 @@ impl Quiet {
                 None => quiet.libc.extend(line.split_whitespace()),
             }
         }
-        if !fork_in_handler {
-            quiet.libc.insert(HANDLER_CALLER);
+        if fork_in_handler {
+            quiet.groups.retain(|group| !group.callers.contains(HANDLER_CALLER));
         }
         quiet
     }
@@ -278,7 +278,9 @@ impl Graph {
             .flat_map(|f| &f.indirect)
             .filter_map(|t| self.types.get(*t as usize))
             .collect();
-        // Whoever hands it over does so itself or by way of others of the program's.
+        // Whoever hands it over does so itself or by way of others of the program's. Of handlers only the former counts: to be
+        // wrong there would cost a program too much.
+        let direct = group.callers.contains(HANDLER_CALLER);
         let mut handing: HashSet<u32> =
             (0..).zip(&self.funcs).filter(|(_, f)| of_libc(&group.registrars, f)).map(|(i, _)| i).collect();
         loop {
@@ -291,6 +293,9 @@ impl Graph {
                 break;
             }
             handing.extend(more);
+            if direct {
+                break;
+            }
         }
         let forks = |f: &u32| {
             reach.contains(f) && self.types.get(self.funcs[*f as usize].ty as usize).is_some_and(|t| types.contains(t))

@@ -1,5 +1,6 @@
 //! Questions that configure scripts ask the compiler: `--version`, `-dumpmachine`, `-print-*`.
 
+use std::io::Write;
 use std::process::Command;
 
 use anyhow::Result;
@@ -17,7 +18,8 @@ clang-19 as a C compiler for WasmLinux; all of clang's options for C mean the sa
   -mfork=paths|all     which functions of a program that forks can be unwound: those that may reach
                        fork (the default), or all
   -mfork-quiet=FILE    names of functions whose calls through pointers never fork
-  -mfork-in-handler    this program forks in signal handlers
+  -mfork-in-handler    this program forks in signal handlers, in one that it hands to signal or
+                       sigaction from a data structure
 
 environment:
   WASMLINUX_SYSROOT    headers and libraries (else ../sysroot from this executable's folder)
@@ -29,8 +31,8 @@ environment:
 pub(crate) fn answer(question: &str, options: &Options, toolchain: &Toolchain) -> Result<u8> {
     let lib = |name: &str| toolchain.sysroot.join("lib").join(name);
     let q = question.strip_prefix("--").or(question.strip_prefix('-')).unwrap_or(question);
-    match q.split_once('=').map_or((q, ""), |(k, v)| (k, v)) {
-        ("help", _) => print!("{HELP}"),
+    let text = match q.split_once('=').map_or((q, ""), |(k, v)| (k, v)) {
+        ("help", _) => HELP.to_owned(),
         ("version" | "v" | "V", _) => {
             let out = Command::new(&toolchain.clang).arg("--version").output()?;
             let text = String::from_utf8_lossy(&out.stdout);
@@ -43,25 +45,26 @@ pub(crate) fn answer(question: &str, options: &Options, toolchain: &Toolchain) -
             );
             if q == "v" {
                 eprint!("{body}");
+                String::new()
             } else {
-                print!("{body}");
+                body
             }
         }
-        ("dumpmachine" | "print-target-triple" | "print-effective-triple", _) => println!("{TARGET}"),
-        ("print-multiarch", _) => {}
-        ("print-sysroot", _) => println!("{}", toolchain.sysroot.display()),
+        ("dumpmachine" | "print-target-triple" | "print-effective-triple", _) => format!("{TARGET}\n"),
+        ("print-multiarch", _) => String::new(),
+        ("print-sysroot", _) => format!("{}\n", toolchain.sysroot.display()),
         ("print-file-name", name) => {
             let file = lib(name);
-            println!("{}", if file.exists() { file.display().to_string() } else { name.into() });
+            format!("{}\n", if file.exists() { file.display().to_string() } else { name.into() })
         }
-        ("print-libgcc-file-name", _) => println!("{}", toolchain.builtins()?.display()),
+        ("print-libgcc-file-name", _) => format!("{}\n", toolchain.builtins()?.display()),
         ("print-prog-name", name) => {
             let tool = toolchain.root.join("bin").join(format!("wasmlinux-{name}"));
-            println!("{}", if tool.exists() { tool.display().to_string() } else { name.into() });
+            format!("{}\n", if tool.exists() { tool.display().to_string() } else { name.into() })
         }
         ("print-search-dirs", _) => {
-            println!("programs: ={}", toolchain.root.join("bin").display());
-            println!("libraries: ={}", toolchain.sysroot.join("lib").display());
+            let (programs, libraries) = (toolchain.root.join("bin"), toolchain.sysroot.join("lib"));
+            format!("programs: ={}\nlibraries: ={}\n", programs.display(), libraries.display())
         }
         _ => {
             return run(Command::new(&toolchain.clang)
@@ -69,6 +72,10 @@ pub(crate) fn answer(question: &str, options: &Options, toolchain: &Toolchain) -
                 .arg(question)
                 .args(&options.flags));
         }
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever asked has read enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        result => Ok(result.map(|()| 0)?),
     }
-    Ok(0)
 }

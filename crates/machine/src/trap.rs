@@ -227,7 +227,9 @@ impl UserContext {
     unsafe fn trap(&self, frame: &libc::ucontext_t) -> bool {
         let trap = self.function(frame).and_then(|_| self.program.trap(pc(frame)));
         let Some((signal, code)) = trap.and_then(task::siginfo) else { return false };
-        let arguments = [signal as u32, code as u32, self.program.offset(pc(frame))];
+        // A wild jump is an access to an address that is none: as a null pointer, which most are.
+        let at = if signal == libc::SIGSEGV { 0 } else { self.program.offset(pc(frame)) };
+        let arguments = [signal as u32, code as u32, at];
         // SAFETY: as for inject(), by the caller.
         unsafe { self.resume(self.inject(self.trap, arguments, frame), frame) };
         true

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 char *canonicalize_file_name(const char *path)
 {
@@ -30,4 +31,36 @@ const char *sigabbrev_np(int sig)
 const char *sigdescr_np(int sig)
 {
 	return sig < SIGHUP || sig > SIGSYS ? 0 : strsignal(sig);
+}
+
+void arc4random_buf(void *memory, size_t n)
+{
+	unsigned char *p = memory;
+
+	while (n) {
+		ssize_t got = getrandom(p, n, 0);
+		if (got < 0) continue;
+		p += got;
+		n -= got;
+	}
+}
+
+unsigned arc4random(void)
+{
+	unsigned value;
+
+	arc4random_buf(&value, sizeof value);
+	return value;
+}
+
+unsigned arc4random_uniform(unsigned bound)
+{
+	unsigned value, rest;
+
+	if (bound < 2) return 0;
+	/* All rests are equally likely above the first 2^32 % bound values. */
+	rest = -bound % bound;
+	do value = arc4random();
+	while (value < rest);
+	return value % bound;
 }
