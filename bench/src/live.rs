@@ -23,6 +23,9 @@ const FILE: usize = 1000;
 const IDLE: Duration = Duration::from_secs(5);
 /// Processes that the script starts.
 const FORKS: &str = "i=0; while [ $i -lt 1000 ]; do $1; i=$((i + 1)); done";
+/// Processes that sleep, and a script that starts them and waits for the end of its input.
+const SLEEPING: u32 = 1000;
+const SLEEPERS: &str = "i=0; while [ $i -lt $1 ]; do sleep 1000 & i=$((i + 1)); done; echo ready; read end";
 /// How long a peer may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -63,6 +66,11 @@ pub(crate) fn session(bench: &Bench) -> Vec<Row> {
     };
     let mut rows =
         vec![prompt("run -it sh, start to prompt", &["run", "-it", "sh"]), prompt("run, start to prompt", &["run"])];
+    let sleeper = Row::new("each of 1,000 idle processes", "MB", most(0.8));
+    rows.push(match idle_process(bench) {
+        Ok(megabytes) => sleeper.guest(megabytes),
+        Err(error) => sleeper.failed(format!("{error:#}")),
+    });
     let (memory, work) =
         (Row::new("an idle shell's memory", "MB", most(50.0)), Row::new("an idle shell's work", "%", most(0.1)));
     let key = Row::new("keystroke to echo", "ms", most(1.0));
@@ -97,9 +105,7 @@ fn watched(command: &Command) -> Result<(f64, f64, f64)> {
     let before = processor_time(id)?;
     std::thread::sleep(IDLE);
     let percent = (processor_time(id)? - before) / IDLE.as_secs_f64() * 100.0;
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let resident =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let resident = resident(id)?;
     let mut keys = Vec::new();
     // A comment, line by line.
     for _ in 0..10 {
@@ -117,7 +123,33 @@ fn watched(command: &Command) -> Result<(f64, f64, f64)> {
         terminal.type_in("\r")?;
         terminal.expect(PROMPT)?;
     }
-    Ok((resident.context("no VmRSS")? * 1024.0 / 1e6, percent, median(keys)))
+    Ok((resident, percent, median(keys)))
+}
+
+/// Megabytes of a process in the host's memory.
+fn resident(id: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kilobytes.context("no VmRSS")? * 1024.0 / 1e6)
+}
+
+/// Megabytes that each of many sleeping processes adds.
+fn idle_process(bench: &Bench) -> Result<f64> {
+    let with = |processes: u32| {
+        let mut command = bench.wasmlinux(&["run", "sh", "-c", SLEEPERS, "sh"]);
+        let mut child = command.arg(processes.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("a pipe")?).read_line(&mut line)?;
+        // The last of them begin.
+        std::thread::sleep(Duration::from_secs(1));
+        let megabytes = resident(child.id());
+        drop(child.stdin.take());
+        child.wait()?;
+        ensure!(line == "ready\n", "it says {line:?}");
+        megabytes
+    };
+    Ok((with(SLEEPING)? - with(0)?) / f64::from(SLEEPING))
 }
 
 /// Seconds that all threads of a process have run.
