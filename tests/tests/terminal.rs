@@ -15,7 +15,7 @@ fn shell() -> Terminal {
 
 /// Lets a program of the guest get where it waits.
 fn settle() {
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(600));
 }
 
 #[test]
@@ -47,6 +47,8 @@ fn interrupt_and_quit() {
     assert_eq!(terminal.command("echo $?"), "131\n");
     terminal.line("cat > file");
     terminal.expect("\r\n");
+    // The shell gives the terminal its own settings back only then.
+    settle();
     terminal.type_in("text\r\x04");
     terminal.prompt();
     assert_eq!(terminal.command("cat file"), "text\n");
