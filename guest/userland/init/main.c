@@ -57,12 +57,24 @@ static void fill_standard_streams(void)
 		close(fd);
 }
 
+/* No command is to see process 1 before it is the other init. */
+static void wait_for_init(void)
+{
+	ssize_t got;
+	char byte;
+
+	do
+		got = read(STDIN_FILENO, &byte, 1);
+	while (got > 0 || (got < 0 && errno == EINTR));
+	close(STDIN_FILENO);
+}
+
 /* Becomes another init, with this program beside it for the control channel. Returns if that cannot be. */
 static void hand_over(const char *path)
 {
 	char *argv[] = { "control", NULL }, *none[] = { NULL };
 	struct command control = { .file = "/proc/self/exe", .cwd = "/", .argv = argv, .envp = none };
-	const int fds[3] = { 0, 1, 2 };
+	int fds[3] = { 0, 1, 2 }, began[2];
 	uint32_t step;
 	pid_t pid;
 
@@ -70,6 +82,12 @@ static void hand_over(const char *path)
 		log_message(3, "%s: %s", path, strerror(errno));
 		return;
 	}
+	/* Its standard input ends as the other init begins, which closes the other end. */
+	if (pipe2(began, O_CLOEXEC)) {
+		log_message(3, "no pipe: %s", strerror(errno));
+		return;
+	}
+	fds[0] = began[0];
 	pid = spawn(&control, fds, &step);
 	if (pid < 0) {
 		log_message(3, "no control process: %s", strerror(-pid));
@@ -99,6 +117,7 @@ int main(int argc, char **argv)
 			hand_over(system);
 	} else {
 		prctl(PR_SET_NAME, name);
+		wait_for_init();
 		fill_standard_streams();
 		log_open();
 	}
