@@ -9,7 +9,8 @@ cat job.?.$$; rm job.?.$$
 (exit 1) & (exit 2) & (exit 3) &
 wait; echo "all $?"
 wait 99999; echo "none $?"
-sh -c 'sleep 100 & kill $!; wait $!; echo $?'
+# Killed while it is waited for: a shell that has seen the end before its wait names no signal.
+sh -c 'sleep 100 & p=$!; { sleep 0.3; kill $p; } & wait $p; echo $?'
 set -m
 sleep 100 &
 kill %1; wait %1 2>/dev/null; echo "job $?"

@@ -10,7 +10,8 @@ trap - TERM
 sh -c 'kill -TERM $$'; echo "child: $?"
 sh -c 'trap "echo caught; exit 5" TERM; kill -TERM $$; echo not reached'; echo "child: $?"
 sh -c 'kill -KILL $$'; echo "child: $?"
-sh -c 'sleep 100 & p=$!; kill $p; wait $p; echo "waited $?"'
+# Killed while it is waited for: a shell that has seen the end before its wait names no signal.
+sh -c 'sleep 100 & p=$!; { sleep 0.3; kill $p; } & wait $p; echo "waited $?"'
 sh -c 'trap "echo int" INT; kill -INT $$; echo going on'
 f() { trap 'echo usr2 in f' USR2; kill -USR2 $$; }
 f
