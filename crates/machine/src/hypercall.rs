@@ -128,7 +128,8 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
             let program =
                 cpu.handles.get(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?.clone();
             let globals = program.stack_pointer.map(|index| (index, Val::I32(sp as i32))).into_iter().collect();
-            cpu.starts.insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), globals });
+            cpu.starts
+                .insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), parent: None, globals });
             Ok(())
         })
     })?;
@@ -148,7 +149,9 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
                 }
             }
         }
-        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry: UserEntry::of_clone(entry, sp), globals }));
+        let parent = if entry == ENTRY_FORK { caller.data().space.clone() } else { None };
+        let entry = UserEntry::of_clone(entry, sp);
+        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry, parent, globals }));
         Ok(())
     })?;
     linker.func_wrap(m, "user_restart", || -> Result<()> { Err(Error::from(Thrown::Restart)) })?;

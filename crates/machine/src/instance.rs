@@ -8,6 +8,7 @@ use crate::{
     cpu::{self, cpu},
     memory::{self, Backing},
     space::Space,
+    task::UserStart,
     trap::{self, UserContext},
 };
 use std::{
@@ -31,8 +32,9 @@ const TABLE: usize = 1 << 18;
 #[derive(Default)]
 pub(crate) struct TaskData {
     limits: StoreLimits,
-    /// The program that runs, and its mutable globals in the order of [`Program::globals`].
+    /// The program that runs, its address space, and its mutable globals in the order of [`Program::globals`].
     pub(crate) program: Option<Arc<Program>>,
+    pub(crate) space: Option<Arc<Space>>,
     pub(crate) globals: Arc<[Global]>,
     pub(crate) stack_pointer: Option<Global>,
 }
@@ -99,7 +101,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut kernel) = self.0.take() else { return };
         let data = kernel.store.data_mut();
-        (data.program, data.globals, data.stack_pointer) = (None, Arc::default(), None);
+        (data.program, data.space, data.globals, data.stack_pointer) = (None, None, Arc::default(), None);
         if kernel.programs > PROGRAMS {
             return;
         }
@@ -181,7 +183,9 @@ impl Kernel {
 
     /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
     /// are when an instance is new.
-    pub(crate) async fn enter(&mut self, program: &Arc<Program>, pgd: u32, globals: &[(usize, Val)]) -> Result<()> {
+    pub(crate) async fn enter(&mut self, start: &UserStart) -> Result<()> {
+        let UserStart { program, pgd, parent, globals, .. } = start;
+        let pgd = *pgd;
         let bound = cpu(|cpu| cpu.space_of(pgd));
         let fits = self.user.as_ref().is_some_and(|user| user.fits(program, bound.as_ref()));
         if !fits {
@@ -193,8 +197,12 @@ impl Kernel {
             self.instantiate(program, space).await?;
         }
         let user = self.user.as_mut().ok_or_else(|| Error::msg("just made"))?;
+        let space = &user.context.space;
         if bound.is_none() {
-            cpu(|cpu| cpu.bind_space(pgd, user.context.space.clone()));
+            cpu(|cpu| cpu.bind_space(pgd, space.clone()));
+        }
+        if let Some(parent) = parent {
+            space.map_as(parent);
         }
         if fits {
             for (global, value) in user.globals.iter().zip(&user.initial) {
@@ -208,6 +216,7 @@ impl Kernel {
         let (globals, stack_pointer) = (user.globals.clone(), user.stack_pointer);
         let data = self.store.data_mut();
         (data.program, data.globals, data.stack_pointer) = (Some(program.clone()), globals, stack_pointer);
+        data.space = Some(user.context.space.clone());
         Ok(())
     }
 

@@ -47,13 +47,58 @@ pub(crate) struct Space {
     format: Format,
     mappings: AtomicUsize,
     /// A bit for each page that may be mapped.
-    mapped: Box<[AtomicU64]>,
+    mapped: Pages,
+    /// And for each that may be mapped for writing.
+    writable: Pages,
 }
 
 // SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
 unsafe impl Send for Space {}
 // SAFETY: as above.
 unsafe impl Sync for Space {}
+
+/// A set of pages: a bit for each.
+struct Pages(Box<[AtomicU64]>);
+
+impl Pages {
+    fn none(format: Format) -> Pages {
+        Pages(std::iter::repeat_with(|| AtomicU64::new(0)).take((SPACE >> format.page_shift) / BITS).collect())
+    }
+
+    fn contains(&self, page: usize) -> bool {
+        self.0[page / BITS].load(Relaxed) & 1 << (page % BITS) != 0
+    }
+
+    fn insert(&self, page: usize) {
+        self.0[page / BITS].fetch_or(1 << (page % BITS), Relaxed);
+    }
+
+    fn remove(&self, page: usize) {
+        self.0[page / BITS].fetch_and(!(1 << (page % BITS)), Relaxed);
+    }
+
+    /// Takes out the pages from `first` to `last`; false if there were none.
+    fn remove_all(&self, first: usize, last: usize) -> bool {
+        let mut any = false;
+        for (index, word) in self.0.iter().enumerate().take(last / BITS + 1).skip(first / BITS) {
+            let below = if index == first / BITS { (1u64 << (first % BITS)) - 1 } else { 0 };
+            let above = if index == last / BITS { (!1u64).checked_shl((last % BITS) as u32).unwrap_or(0) } else { 0 };
+            if word.load(Relaxed) & !(below | above) != 0 {
+                word.fetch_and(below | above, Relaxed);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// In ascending order. Nearly all words are zero.
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        let words = self.0.iter().map(|word| word.load(Relaxed)).enumerate().filter(|(_, word)| *word != 0);
+        words.flat_map(|(index, word)| {
+            (0..BITS).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * BITS + bit)
+        })
+    }
+}
 
 /// What the walk found.
 struct Entry {
@@ -64,9 +109,8 @@ struct Entry {
 impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
         let mappings = AtomicUsize::new(0);
-        let words = (SPACE >> format.page_shift) / BITS;
-        let mapped = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
-        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings, mapped })
+        let (mapped, writable) = (Pages::none(format), Pages::none(format));
+        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings, mapped, writable })
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -164,40 +208,54 @@ impl Space {
         }
         self.mappings.fetch_add(2, Relaxed);
         MAPPINGS.fetch_add(2, Relaxed);
-        let first = (va >> self.format.page_shift) as usize;
-        for page in first..first + count as usize {
-            self.mapped[page / BITS].fetch_or(1 << (page % BITS), Relaxed);
+        let page = self.page(va);
+        for page in page..page + count as usize {
+            self.mapped.insert(page);
+            if first.writable {
+                self.writable.insert(page);
+            } else {
+                self.writable.remove(page);
+            }
         }
         true
     }
 
-    fn is_mapped(&self, va: u32) -> bool {
-        let page = (va >> self.format.page_shift) as usize;
-        self.mapped[page / BITS].load(Relaxed) & 1 << (page % BITS) != 0
+    fn page(&self, va: u32) -> usize {
+        (va >> self.format.page_shift) as usize
     }
 
-    /// Takes away the permission to write from all that is mapped.
+    fn is_mapped(&self, va: u32) -> bool {
+        self.mapped.contains(self.page(va))
+    }
+
+    /// Takes away the permission to write from what is mapped, where the tables no longer give it.
     pub(crate) fn protect(&self) {
-        if self.mappings.load(Relaxed) == 0 {
-            return;
-        }
-        // Nearly all words are zero.
-        let words = self.mapped.iter().map(|word| word.load(Relaxed)).enumerate().filter(|(_, word)| *word != 0);
-        let pages = words.flat_map(|(index, word)| {
-            (0..BITS).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * BITS + bit)
-        });
+        let shift = self.format.page_shift;
+        let lost = |page: &usize| !self.walk((page << shift) as u32).is_some_and(|entry| entry.writable);
         let mut run = 0..0;
-        for page in pages.chain([usize::MAX]) {
+        for page in self.writable.iter().filter(lost).chain([usize::MAX]) {
             if page == run.end {
                 run.end += 1;
                 continue;
             }
-            let (start, len) = (run.start << self.format.page_shift, run.len() << self.format.page_shift);
-            // SAFETY: pages of our reservation that map() has mapped: unmap() clears their bits.
+            let (start, len) = (run.start << shift, run.len() << shift);
+            // SAFETY: pages of our reservation that map() has mapped: unmap() takes them out of the set.
             if len != 0 && unsafe { libc::mprotect(self.base.add(start).cast(), len, libc::PROT_READ) } != 0 {
                 return self.flush_all();
             }
+            run.for_each(|page| self.writable.remove(page));
             run = page..page.wrapping_add(1);
+        }
+    }
+
+    /// Maps what both this address space, just made by fork(), and the one that it was copied from may write: the pages that
+    /// were copied at once because the child will use them.
+    pub(crate) fn map_as(&self, parent: &Space) {
+        for page in parent.writable.iter() {
+            let va = (page << self.format.page_shift) as u32;
+            if !self.is_mapped(va) {
+                self.map(va, true);
+            }
         }
     }
 
@@ -223,17 +281,9 @@ impl Space {
 
     /// False if there was nothing.
     fn unmap(&self, start: usize, len: usize) -> bool {
-        let mut any = false;
         let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
-        for (index, word) in self.mapped.iter().enumerate().take(last / BITS + 1).skip(first / BITS) {
-            let below = if index == first / BITS { (1u64 << (first % BITS)) - 1 } else { 0 };
-            let above = if index == last / BITS { (!1u64).checked_shl((last % BITS) as u32).unwrap_or(0) } else { 0 };
-            if word.load(Relaxed) & !(below | above) != 0 {
-                word.fetch_and(below | above, Relaxed);
-                any = true;
-            }
-        }
-        if !any {
+        self.writable.remove_all(first, last);
+        if !self.mapped.remove_all(first, last) {
             return false;
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;

@@ -3,6 +3,7 @@ use crate::{
     code::Program,
     cpu::{self, cpu},
     instance::{Kernel, Lease},
+    space::Space,
     trap::{self, UserContext},
 };
 use std::{
@@ -55,6 +56,8 @@ pub(crate) struct UserStart {
     pub(crate) pgd: u32,
     /// The export to call.
     pub(crate) entry: UserEntry,
+    /// What fork() copied to make the address space.
+    pub(crate) parent: Option<Arc<Space>>,
     /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new instance.
     pub(crate) globals: Vec<(usize, Val)>,
 }
@@ -195,7 +198,7 @@ impl Life {
 
     /// Runs a program. Returns only by an error. With `work`, the kernel has something to do first.
     async fn user(&self, kernel: &mut Kernel, start: UserStart, work: bool) -> Result<()> {
-        kernel.enter(&start.program, start.pgd, &start.globals).await?;
+        kernel.enter(&start).await?;
         let context: *const UserContext = match &kernel.user {
             Some(user) => &*user.context,
             None => return Err(Error::msg("no program")),

@@ -4,6 +4,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include "mm.h"
 #include "../kernel/kernel.h"
@@ -57,4 +58,32 @@ void wasm_user_fault(unsigned long addr, bool write)
 
 	if (signo)
 		force_sig_fault(signo, code, (void __user *)addr);
+}
+
+/*
+ * A private page that may be written has been written since the last fork,
+ * which took that away from all of them. Parent and child will most likely
+ * write it again: a fault in each, a permission withdrawn, and a copy in the
+ * end. To copy it at once costs less, as long as it is not many of them. The
+ * likely ones are the first of a mapping (data, heap) and its last (stack).
+ *
+ * "again": this page's copy was decided upon, and now there is memory for it.
+ */
+#define FORK_COPIES_EACH	SZ_256K
+#define FORK_COPIES_ALL		(SZ_1M / PAGE_SIZE)
+
+bool wasm_fork_copies(struct vm_area_struct *vma, unsigned long addr,
+		      bool again)
+{
+	unsigned int *copied = &vma->vm_mm->context.fork_copied;
+
+	if (again)
+		return true;
+	if (*copied == FORK_COPIES_ALL)
+		return false;
+	if (addr - vma->vm_start >= FORK_COPIES_EACH &&
+	    vma->vm_end - addr > FORK_COPIES_EACH)
+		return false;
+	(*copied)++;
+	return true;
 }

@@ -150,6 +150,11 @@ static inline pte_t pte_swp_clear_exclusive(pte_t pte)
 	return __pte(pte_val(pte) & ~_PAGE_SWP_EXCLUSIVE);
 }
 
+bool wasm_fork_copies(struct vm_area_struct *vma, unsigned long addr,
+		      bool again);
+#define arch_fork_copies(vma, addr, pte, again) \
+	(pte_write(pte) && wasm_fork_copies(vma, addr, again))
+
 void paging_init(void);
 
 #endif /* !__ASSEMBLY__ */
