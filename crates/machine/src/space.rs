@@ -21,6 +21,8 @@ const MAPPINGS_MAX: usize = 48_000;
 const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
+/// Lookups that an address space remembers for the one that is made from it next.
+const LOOKUPS: usize = 48;
 
 /// The format of the page tables, as the kernel image says it (`docs/machine.md`, MMU).
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,7 @@ pub(crate) struct Space {
     mapped: Pages,
     /// And for each that may be mapped for writing.
     writable: Pages,
+    lookups: Lookups,
 }
 
 // SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
@@ -100,6 +103,63 @@ impl Pages {
     }
 }
 
+/// What one mmap mapped: `count` pages from `va` on, to frames that follow each other.
+#[derive(Clone, Copy)]
+struct Lookup {
+    va: u32,
+    count: u32,
+    frame: u32,
+}
+
+impl Lookup {
+    /// Address and frame of each page.
+    fn pages(self, page_size: u32) -> impl Iterator<Item = (u32, u32)> {
+        (0..self.count).map(move |page| (self.va + page * page_size, self.frame + page * page_size))
+    }
+}
+
+/// The lookups since an address space was empty, oldest first, if they are not too many. What was flushed since is among them.
+struct Lookups {
+    entries: [AtomicU64; LOOKUPS],
+    /// More than [`LOOKUPS`] if some are missing.
+    len: AtomicUsize,
+}
+
+impl Default for Lookups {
+    fn default() -> Lookups {
+        Lookups { entries: [const { AtomicU64::new(0) }; LOOKUPS], len: AtomicUsize::new(0) }
+    }
+}
+
+impl Lookups {
+    /// Async-signal-safe.
+    fn push(&self, Lookup { va, count, frame }: Lookup) {
+        let len = self.len.load(Relaxed);
+        if let Some(entry) = self.entries.get(len) {
+            // Addresses of pages are multiples of 4 KiB.
+            entry.store(u64::from(va | count) << 32 | u64::from(frame), Relaxed);
+            self.len.store(len + 1, Relaxed);
+        } else {
+            self.len.store(LOOKUPS + 1, Relaxed);
+        }
+    }
+
+    fn clear(&self) {
+        self.len.store(0, Relaxed);
+    }
+
+    /// None if some are missing.
+    fn all(&self) -> Option<Vec<Lookup>> {
+        let entries = self.entries.get(..self.len.load(Relaxed))?;
+        let lookup = |entry: &AtomicU64| {
+            let entry = entry.load(Relaxed);
+            let (at, frame) = ((entry >> 32) as u32, entry as u32);
+            Lookup { va: at & !0xfff, count: at & 0xfff, frame }
+        };
+        Some(entries.iter().map(lookup).collect())
+    }
+}
+
 /// What the walk found.
 struct Entry {
     frame: u32,
@@ -110,7 +170,8 @@ impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
         let mappings = AtomicUsize::new(0);
         let (mapped, writable) = (Pages::none(format), Pages::none(format));
-        Ok(Space { base: reserve(2 * SPACE)?, pgd: AtomicU32::new(0), physical, format, mappings, mapped, writable })
+        let (base, pgd, lookups) = (reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
+        Ok(Space { base, pgd, physical, format, mappings, mapped, writable, lookups })
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -121,12 +182,47 @@ impl Space {
     pub(crate) fn bind(&self, pgd: u32) {
         debug_assert!(!self.is_bound());
         self.pgd.store(pgd, Relaxed);
+        self.renew();
     }
 
-    /// Is nobody's address space any more, and empty.
+    /// Is nobody's address space any more. What is mapped stays until [`Self::bind`]: the next is most likely a process of the
+    /// same program, in the same places, often with the same frames. Until then no code runs in it.
     pub(crate) fn unbind(&self) {
-        self.flush_all();
+        if self.lookups.all().is_none() {
+            self.flush_all();
+        }
         self.pgd.store(0, Relaxed);
+    }
+
+    /// Makes what is mapped from before agree with the tables.
+    fn renew(&self) {
+        let Some(before) = self.lookups.all() else { return self.flush_all() };
+        let page_size = 1u32 << self.format.page_shift;
+        let (mut kept, mut other, mut gone) = (vec![], vec![], vec![]);
+        let mut seen = Vec::with_capacity(LOOKUPS);
+        // The latest first: a page may have been looked up more than once.
+        for (va, frame) in before.into_iter().rev().flat_map(|lookup| lookup.pages(page_size)) {
+            if !self.is_mapped(va) || seen.contains(&va) {
+                continue;
+            }
+            seen.push(va);
+            match self.walk(va) {
+                Some(now) if now.frame == frame && now.writable == self.writable.contains(self.page(va)) => {
+                    kept.push(Lookup { va, count: 1, frame });
+                }
+                Some(_) => other.push(va),
+                None => gone.push(va),
+            }
+        }
+        if gone.len() > kept.len() {
+            return self.flush_all();
+        }
+        self.lookups.clear();
+        kept.into_iter().rev().for_each(|lookup| self.lookups.push(lookup));
+        gone.into_iter().for_each(|va| self.forget(va as usize, page_size as usize));
+        for va in other {
+            self.map(va, false);
+        }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -208,6 +304,7 @@ impl Space {
         }
         self.mappings.fetch_add(2, Relaxed);
         MAPPINGS.fetch_add(2, Relaxed);
+        self.lookups.push(Lookup { va, count, frame: first.frame });
         let page = self.page(va);
         for page in page..page + count as usize {
             self.mapped.insert(page);
@@ -264,7 +361,13 @@ impl Space {
         if start == 0 && end >= 0xffff_0000 {
             return self.flush_all();
         }
-        if start < end && self.mappings.load(Relaxed) != 0 && self.unmap(start as usize, (end - start) as usize) {
+        if start < end {
+            self.forget(start as usize, (end - start) as usize);
+        }
+    }
+
+    fn forget(&self, start: usize, len: usize) {
+        if self.mappings.load(Relaxed) != 0 && self.unmap(start, len) {
             self.mappings.fetch_add(1, Relaxed);
             MAPPINGS.fetch_add(1, Relaxed);
         }
@@ -272,6 +375,7 @@ impl Space {
 
     /// Forgets everything. Async-signal-safe.
     pub(crate) fn flush_all(&self) {
+        self.lookups.clear();
         let mappings = self.mappings.swap(0, Relaxed);
         if mappings != 0 {
             self.unmap(0, SPACE);

@@ -15,7 +15,10 @@ static inline void tlb_flush(struct mmu_gather *tlb);
 
 static inline void tlb_flush(struct mmu_gather *tlb)
 {
-	if (tlb->fullmm || tlb->need_flush_all)
+	/* The end of an address space: nothing runs in it until it is destroyed. */
+	if (tlb->fullmm)
+		return;
+	if (tlb->need_flush_all)
 		wasm_flush(tlb->mm, 0, TASK_SIZE);
 	else if (tlb->end)
 		wasm_flush(tlb->mm, tlb->start & PAGE_MASK,
