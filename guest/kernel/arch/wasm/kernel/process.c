@@ -23,6 +23,21 @@ EXPORT_SYMBOL(__stack_chk_guard);
 /* Who ran before the task that runs now: the result of switch_to(). */
 static struct task_struct *wasm_switched_from;
 
+/*
+ * A task that has switched away for good: what the host holds for it goes to
+ * the next one, without waiting for the last reference to its task_struct.
+ */
+static struct task_struct *wasm_switched(void)
+{
+	struct task_struct *prev = wasm_switched_from;
+
+	if (READ_ONCE(prev->__state) == TASK_DEAD && prev->thread.created) {
+		prev->thread.created = false;
+		host_task_destroy((unsigned long)prev);
+	}
+	return prev;
+}
+
 struct task_struct *__switch_to(struct task_struct *prev,
 				struct task_struct *next)
 {
@@ -32,7 +47,7 @@ struct task_struct *__switch_to(struct task_struct *prev,
 	__stack_chk_guard = next->stack_canary;
 #endif
 	host_task_switch((unsigned long)next);
-	return wasm_switched_from;
+	return wasm_switched();
 }
 
 /*
@@ -42,7 +57,7 @@ struct task_struct *__switch_to(struct task_struct *prev,
 HOST_EXPORT(task_start)
 unsigned long wasm_task_start(void)
 {
-	schedule_tail(wasm_switched_from);
+	schedule_tail(wasm_switched());
 	/* A kernel thread returns only when it has become a user process. */
 	if (current->thread.fn)
 		current->thread.fn(current->thread.fn_arg);
@@ -89,7 +104,7 @@ int copy_thread(struct task_struct *p, const struct kernel_clone_args *args)
 	return 0;
 }
 
-/* Called for the last reference, never in the task itself. */
+/* Called for the last reference: to a task that never ran, if it exists. */
 void arch_release_task_struct(struct task_struct *tsk)
 {
 	if (tsk->thread.created)
