@@ -157,7 +157,8 @@ int main(void)
 			compute_until(&stop, 1);
 	}
 	every_ms(0);
-	SAY(jumped);
+	/* one more may have come before that */
+	SAY(jumped >= 100);
 	/* nested, with a call in the handler */
 	sa.sa_handler = nests;
 	sigaction(SIGALRM, &sa, NULL);

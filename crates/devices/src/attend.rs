@@ -8,9 +8,6 @@ pub trait Attendant: Send + Sync {
     /// Does what there is to do now, on the calling thread. Never waits, and comes to an end whatever the guest and the peers do.
     fn attend(&self);
 
-    /// The same, because of a write to the device's registers by the processor whose thread this is.
-    fn called(&self);
-
     /// The processor is about to sleep, and attends by itself from now on: when this descriptor is readable, and after so
     /// much time if there is any.
     fn processor_sleeps(&self) -> (RawFd, Option<Duration>);

@@ -8,6 +8,8 @@ use std::{
 pub(crate) struct Clock {
     start: Instant,
     timer: libc::timer_t,
+    /// When the timer expires for the guest, in nanoseconds since power on.
+    expiry: u64,
 }
 
 impl Clock {
@@ -24,7 +26,7 @@ impl Clock {
                 return Err(Error::Thread(io::Error::last_os_error()));
             }
         }
-        Ok(Clock { start: Instant::now(), timer })
+        Ok(Clock { start: Instant::now(), timer, expiry: u64::MAX })
     }
 
     /// Nanoseconds since power on.
@@ -38,8 +40,17 @@ impl Clock {
     }
 
     /// Expires once, after so many nanoseconds.
-    pub(crate) fn set(&self, nanoseconds: u64) {
+    pub(crate) fn set(&mut self, nanoseconds: u64) {
+        self.expiry = self.monotonic().saturating_add(nanoseconds);
         set_timer(self.timer, nanoseconds);
+    }
+
+    /// Expires after so many nanoseconds at the latest. Before the guest's time that is a surprise to the guest, which sets the
+    /// timer again.
+    pub(crate) fn hurry(&self, nanoseconds: u64) {
+        if self.expiry > self.monotonic().saturating_add(nanoseconds) {
+            set_timer(self.timer, nanoseconds);
+        }
     }
 
     pub(crate) fn timer(&self) -> libc::timer_t {

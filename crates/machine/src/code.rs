@@ -137,6 +137,25 @@ pub(crate) struct Function {
     pub(crate) catches: bool,
 }
 
+/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the second.
+const FRAME_PUSHED: usize = 1;
+const FRAME_MADE: usize = 4;
+/// The opcodes of `ret` and `ret imm16`, before which `pop rbp` has taken the frame away.
+const RET: [u8; 2] = [0xc3, 0xc2];
+
+impl Function {
+    /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of
+    /// it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
+    pub(crate) fn without_frame(&self, pc: usize) -> Option<usize> {
+        match pc - self.start {
+            0 => Some(0),
+            FRAME_PUSHED..FRAME_MADE => Some(size_of::<usize>()),
+            // SAFETY: an instruction of compiled code, which is mapped readable.
+            _ => RET.contains(&unsafe { (pc as *const u8).read() }).then_some(0),
+        }
+    }
+}
+
 /// A program that can be run.
 pub(crate) struct Program {
     pub(crate) module: Module,

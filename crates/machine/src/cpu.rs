@@ -12,7 +12,7 @@ use crate::{
     trap,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     future::Future,
     pin::Pin,
@@ -22,10 +22,13 @@ use std::{
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info};
 use wasmlinux_devices::{Bus, Streams};
-use wasmtime::InstancePre;
+use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
+
+/// After how long the processor attends to what was sent, if it does not sleep before, in nanoseconds.
+const ATTEND_WITHIN: u64 = 50_000;
 
 /// What is soldered on: memory with the kernel in it, as a boot loader leaves it.
 pub(crate) struct Board {
@@ -145,6 +148,8 @@ pub(crate) struct Cpu {
     pub(crate) starts: HashMap<u32, UserStart>,
     /// The task that runs.
     pub(crate) current: u32,
+    /// A device waits for its attendant's work.
+    pub(crate) called: bool,
     /// What became of tasks since this one was polled, in order: an address is used again at once.
     pub(crate) changes: Vec<Change>,
     request: Option<Request>,
@@ -182,6 +187,14 @@ impl Cpu {
     pub(crate) fn space_destroy(&mut self, pgd: u32) {
         if let Some(space) = self.spaces.remove(&pgd) {
             space.unbind();
+        }
+    }
+
+    /// A device has something for its attendant to do. Guests send one thing after the other, and work for all of it at once costs
+    /// less: it is done when the processor sleeps, or soon.
+    pub(crate) fn call_attendant(&mut self) {
+        if !std::mem::replace(&mut self.called, true) {
+            self.clock.hurry(ATTEND_WITHIN);
         }
     }
 
@@ -235,10 +248,30 @@ impl Future for Suspend {
     }
 }
 
-/// Suspends the current task, for the processor to act on `request`.
-pub(crate) async fn suspend(request: Request) {
+thread_local! {
+    /// Set while a task is polled so that its frames end: no backtrace, so that the engine makes none.
+    static LEAVE: Cell<Option<WasmBacktrace>> = const { Cell::new(None) };
+    /// Without a frame.
+    static NO_FRAMES: OnceCell<Store<()>> = const { OnceCell::new() };
+}
+
+/// Suspends the current task, for the processor to act on `request`. An error if the task is gone: it unwinds the task's frames.
+pub(crate) async fn suspend(request: Request) -> wasmtime::Result<()> {
     cpu(|cpu| cpu.request = Some(request));
     Suspend(false).await;
+    match LEAVE.take() {
+        Some(backtrace) => Err(wasmtime::Error::from(task::Thrown::Unplugged).context(backtrace)),
+        None => Ok(()),
+    }
+}
+
+/// Calls `f` so that a task that it polls leaves the host function in which it was suspended with an error.
+pub(crate) fn leaving<R>(engine: &Engine, f: impl FnOnce() -> R) -> R {
+    let backtrace = NO_FRAMES.with(|store| WasmBacktrace::capture(store.get_or_init(|| Store::new(engine, ()))));
+    LEAVE.set(Some(backtrace));
+    let result = f();
+    LEAVE.set(None);
+    result
 }
 
 /// The answer to [`Request::Load`].
@@ -291,6 +324,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         spaces: HashMap::new(),
         starts: HashMap::new(),
         current: init_task,
+        called: false,
         changes: vec![],
         request: None,
         load_result: 0,
@@ -298,8 +332,18 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     Ok((init_task, Task::new(init_task, Entry::Boot, stack)))
 }
 
+/// Does the work of a device that has called for it.
+fn attend(bus: &Bus) {
+    if cpu(|cpu| std::mem::take(&mut cpu.called))
+        && let Some(attendant) = bus.attendant()
+    {
+        attendant.attend();
+    }
+}
+
 /// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
 fn halt(bus: &Bus, interrupts: &Interrupts) {
+    attend(bus);
     let ready = || interrupts.pending() || interrupts.unplugged();
     let Some(attendant) = bus.attendant() else {
         trap::wait_for_interrupt(ready, None);
@@ -352,13 +396,10 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                 cpu(|cpu| cpu.current = next);
             }
             Some(Request::Halt) => halt(&bus, interrupts),
-            Some(Request::Attend) => {
-                if let Some(attendant) = bus.attendant() {
-                    attendant.called();
-                }
-            }
+            Some(Request::Attend) => attend(&bus),
             Some(Request::Load(at, len)) => cpu(|cpu| cpu.load_result = cpu.load(at, len)),
             Some(Request::PowerOff(how)) => {
+                attend(&bus);
                 return match how {
                     boundary::POWER_OFF => Outcome::Off,
                     boundary::POWER_HALT => Outcome::Halt,

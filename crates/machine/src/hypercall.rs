@@ -43,13 +43,18 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "console_write", |at: u32, len: u32| bytes(at, len, |cpu, text| (cpu.console)(text)))?;
     linker.func_wrap(m, "clock_monotonic", || cpu(|cpu| cpu.clock.monotonic()))?;
     linker.func_wrap(m, "clock_realtime", Clock::realtime)?;
-    linker.func_wrap(m, "timer_set", |nanoseconds: u64| {
-        cpu(|cpu| {
-            cpu.clock.set(nanoseconds);
-            if let Some(attendant) = cpu.bus.attendant() {
-                attendant.processor_ticks();
-            }
-        });
+    // What a device has to do takes more stack than a task has, so the processor's loop does it.
+    linker.func_wrap_async(m, "timer_set", |_: Guest<'_>, (nanoseconds,): (u64,)| {
+        Box::new(async move {
+            let called = cpu(|cpu| {
+                cpu.clock.set(nanoseconds);
+                if let Some(attendant) = cpu.bus.attendant() {
+                    attendant.processor_ticks();
+                }
+                cpu.called
+            });
+            if called { suspend(Request::Attend).await } else { Ok(()) }
+        })
     })?;
     linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
     linker.func_wrap_async(m, "power_off", |_: Guest<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
@@ -61,13 +66,12 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
     linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
-    // What a device has to do for it takes more stack than a task has, so the processor's thread does it.
-    linker.func_wrap_async(m, "mmio_write", |_: Guest<'_>, (at, size, value): (u32, u32, u32)| {
-        Box::new(async move {
-            if cpu(|cpu| cpu.bus.write(at, size, value)) {
-                suspend(Request::Attend).await;
+    linker.func_wrap(m, "mmio_write", |at: u32, size: u32, value: u32| {
+        cpu(|cpu| {
+            if cpu.bus.write(at, size, value) {
+                cpu.call_attendant();
             }
-        })
+        });
     })?;
     linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;
     Ok(())
@@ -118,8 +122,8 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     // Reading compiled code needs more stack than a task has, so the processor's thread does it.
     linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len): (u32, u32)| {
         Box::new(async move {
-            suspend(Request::Load(at, len)).await;
-            cpu::load_result()
+            suspend(Request::Load(at, len)).await?;
+            Ok(cpu::load_result())
         })
     })?;
     linker.func_wrap(m, "module_drop", |handle: u32| cpu(|cpu| drop(cpu.handles.remove(&handle))))?;

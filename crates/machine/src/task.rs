@@ -2,6 +2,7 @@
 use crate::{
     code::Program,
     cpu::{self, cpu},
+    engine,
     instance::{Kernel, Lease},
     space::Space,
     trap::{self, UserContext},
@@ -14,7 +15,7 @@ use std::{
     ptr,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
 use wasmtime::{Error, Module, Result, Trap, Val, WasmBacktrace};
@@ -28,7 +29,7 @@ pub(crate) enum Thrown {
     Restart,
     /// User code entered the kernel with too little native stack left.
     StackExhausted,
-    /// The machine ends.
+    /// The machine ends, or the task is gone.
     Unplugged,
 }
 
@@ -89,13 +90,15 @@ struct Slot {
 pub(crate) struct Task {
     future: Pin<Box<dyn Future<Output = Error>>>,
     slot: Rc<Slot>,
+    /// It is suspended in a host function.
+    started: bool,
 }
 
 impl Task {
     pub(crate) fn new(id: u32, entry: Entry, kernel_stack: u32) -> Task {
         let slot = Rc::new(Slot { context: Cell::new(ptr::null()), stack_limit: Cell::new(usize::MAX) });
         let life = Life { id, kernel_stack, slot: slot.clone() };
-        Task { future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }), slot }
+        Task { future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }), slot, started: false }
     }
 
     /// Runs the task until it suspends. It never ends but with the machine.
@@ -104,8 +107,20 @@ impl Task {
         cpu::set_stack_limit(self.slot.stack_limit.get());
         let polled = self.future.as_mut().poll(context);
         trap::set_current(ptr::null());
+        self.started = polled.is_pending();
         self.slot.stack_limit.set(cpu::stack_limit());
         polled
+    }
+}
+
+/// Its frames end by an error that comes without a backtrace; the engine would capture one for what it drops itself.
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let (true, Ok(engine)) = (self.started, engine::get()) {
+            let mut context = Context::from_waker(Waker::noop());
+            // Whatever is left unwinds with the future.
+            let _ = cpu::leaving(engine, || self.future.as_mut().poll(&mut context));
+        }
     }
 }
 

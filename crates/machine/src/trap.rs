@@ -194,8 +194,13 @@ impl UserContext {
             // SAFETY: the entry's code follows the convention above.
             unsafe { wasmlinux_call_injected(entry.code, entry.context, &raw const arguments, pc, fp) }
         };
-        if self.function(frame).is_some() {
-            return call(pc(frame), frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize);
+        if let Some(function) = self.function(frame) {
+            let register = |number: i32| frame.uc_mcontext.gregs[number as usize] as usize;
+            let caller = function.without_frame(pc(frame)).map(|offset| {
+                // SAFETY: on the stack of the interrupted code, which has its return address there.
+                unsafe { ((register(libc::REG_RSP) + offset) as *const usize).read() }
+            });
+            return call(caller.unwrap_or(pc(frame)), register(libc::REG_RBP));
         }
         // In a routine of the engine that the program called (memory.fill, memory.copy), whose frame pointer means nothing: but
         // the engine has noted where it left the program. The injected call notes the same of itself.

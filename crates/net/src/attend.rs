@@ -112,7 +112,7 @@ impl Shared {
             {
                 return self.fail(&error);
             }
-            self.work(false);
+            self.work();
         }
     }
 
@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// Works, if nobody else does; who does looks again.
-    fn work(&self, called: bool) {
+    fn work(&self) {
         self.wanted.store(true, SeqCst);
         let mut turns = 0;
         // Whoever holds the reactor looks again after having let go.
@@ -164,7 +164,7 @@ impl Shared {
             };
             while turns < TURNS && self.wanted.swap(false, SeqCst) {
                 turns += 1;
-                match reactor.turn(called && turns == 1) {
+                match reactor.turn() {
                     Ok(more) => self.wanted.fetch_or(more, SeqCst),
                     Err(error) => return self.fail(&error),
                 };
@@ -177,11 +177,7 @@ impl Shared {
 
 impl Attendant for Shared {
     fn attend(&self) {
-        self.work(false);
-    }
-
-    fn called(&self) {
-        self.work(true);
+        self.work();
     }
 
     fn processor_sleeps(&self) -> (RawFd, Option<Duration>) {

@@ -36,9 +36,6 @@ const FINISH: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often flows without an end of their own are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
 
-/// For how long sockets are not looked at again when the guest sends frame after frame.
-const LOOK: Duration = Duration::from_micros(50);
-
 /// Of what only wakes.
 pub(crate) const WAKER: Token = Token(0);
 
@@ -156,7 +153,6 @@ impl Network {
             udp: Udp::default(),
             icmp: Icmp::default(),
             expiry: Instant::ZERO,
-            looked: Instant::ZERO,
         };
         for (listener, guest) in self.tcp {
             reactor.tcp.listen(&mut reactor.io, TcpListener::from_std(listener), guest)?;
@@ -196,8 +192,6 @@ pub(crate) struct Reactor {
     udp: Udp,
     icmp: Icmp,
     expiry: Instant,
-    /// When sockets were looked at last.
-    looked: Instant,
 }
 
 impl Reactor {
@@ -206,14 +200,10 @@ impl Reactor {
         self.poll.as_raw_fd()
     }
 
-    /// Does what there is to do, without waiting. True if that was not all. If the guest has called, sockets that were looked at a
-    /// moment ago are not looked at again: the processor, which called, does that as soon as it sleeps.
-    pub(crate) fn turn(&mut self, called: bool) -> io::Result<bool> {
+    /// Does what there is to do, without waiting. True if that was not all.
+    pub(crate) fn turn(&mut self) -> io::Result<bool> {
         self.io.tick();
-        if !called || self.io.now() >= self.looked + LOOK {
-            self.looked = self.io.now();
-            self.look()?;
-        }
+        self.look()?;
         self.wire.retry();
         let more = self.receive();
         self.tcp.serve(&mut self.io, &mut self.wire);

@@ -7,6 +7,9 @@ void wasm_pte_free(pte_t *pte);
 /* The host walks the tables anew at each miss: it caches entries, no tables. */
 #define tlb_needs_table_invalidate()	(false)
 
+/* A small process gives its pages back at once: it is torn down often. */
+#define MMU_GATHER_BUNDLE	31
+
 #define tlb_flush tlb_flush
 struct mmu_gather;
 static inline void tlb_flush(struct mmu_gather *tlb);
