@@ -170,6 +170,8 @@ pub(crate) struct Program {
     pub(crate) reusable: bool,
     /// Sorted by address.
     functions: Vec<Function>,
+    /// The calls that have a landing place for exceptions: their return addresses, sorted.
+    caught: Vec<usize>,
     /// The engine's table of trapping instructions.
     traps: Vec<u8>,
 }
@@ -197,16 +199,18 @@ impl Program {
             traps,
             globals,
             functions,
+            caught: vec![],
             module,
         };
         if let Ok(table) = ExceptionTable::parse(section(&program.module, ELF_WASMTIME_EXCEPTIONS)) {
-            for (call, _, handlers) in
-                table.into_iter().map(|(call, frame, handlers)| (text + call as usize, frame, handlers))
-            {
+            for (call, _, handlers) in table.into_iter() {
+                let call = text + call as usize;
                 if let Some(function) = program.index(call).filter(|_| !handlers.is_empty()) {
                     program.functions[function].catches = true;
+                    program.caught.push(call);
                 }
             }
+            program.caught.sort_unstable();
         }
         program
     }
@@ -219,6 +223,12 @@ impl Program {
     /// The function whose code is at `pc`. Async-signal-safe.
     pub(crate) fn function(&self, pc: usize) -> Option<&Function> {
         self.index(pc).map(|index| &self.functions[index])
+    }
+
+    /// Whether an exception that comes out of the call with this return address passes by, though the function with that call
+    /// catches others. Async-signal-safe.
+    pub(crate) fn lets_pass(&self, call: usize) -> bool {
+        self.function(call).is_some_and(|function| function.catches) && self.caught.binary_search(&call).is_err()
     }
 
     /// Where in the program's code `pc`, an address in it, is.

@@ -28,7 +28,7 @@ use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 const MEMORY_SPARE: u64 = 24 << 20;
 
 /// After how long the processor attends to what was sent, if it does not sleep before, in nanoseconds.
-const ATTEND_WITHIN: u64 = 50_000;
+const ATTEND_WITHIN: u64 = 200_000;
 
 /// What is soldered on: memory with the kernel in it, as a boot loader leaves it.
 pub(crate) struct Board {

@@ -235,7 +235,16 @@ impl Kernel {
         let initial = globals.iter().map(|global: &Global| global.get(&mut self.store)).collect();
         let signal = instance.get_func(&mut self.store, "_signal");
         let signal = signal.filter(|signal| signal.typed::<(), i32>(&self.store).is_ok());
-        let mut entry = |name| Ok::<_, Error>(trap::Entry::new(self.export(name)?, &mut self.store));
+        let endless = || Error::msg("a function without a return");
+        let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
+        let signal = match signal {
+            Some(signal) => Some(trap::Entry::new(signal, &program.module, &mut self.store).ok_or_else(endless)?),
+            None => None,
+        };
+        let mut entry = |name| {
+            let export = self.export(name)?;
+            trap::Entry::new(export, &kernel, &mut self.store).ok_or_else(endless)
+        };
         let context = Box::new(UserContext {
             space,
             program: program.clone(),
@@ -243,7 +252,7 @@ impl Kernel {
             irq: entry("irq")?,
             trap: entry("trap")?,
             abort: entry("abort")?,
-            signal: signal.map(|signal| trap::Entry::new(signal, &mut self.store)),
+            signal,
             put_off: Cell::new(0),
         });
         let stack_pointer = program.stack_pointer.map(|index| globals[index]);

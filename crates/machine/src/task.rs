@@ -98,7 +98,11 @@ impl Task {
     pub(crate) fn new(id: u32, entry: Entry, kernel_stack: u32) -> Task {
         let slot = Rc::new(Slot { context: Cell::new(ptr::null()), stack_limit: Cell::new(usize::MAX) });
         let life = Life { id, kernel_stack, slot: slot.clone() };
-        Task { future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }), slot, started: false }
+        Task {
+            future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }),
+            slot,
+            started: false,
+        }
     }
 
     /// Runs the task until it suspends. It never ends but with the machine.

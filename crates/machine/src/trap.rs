@@ -23,15 +23,15 @@ use std::{
     time::Duration,
 };
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_HANDLER, RESUME_WAITING};
-use wasmtime::Func;
+use wasmtime::{Func, Module};
 use wasmtime_environ::{HostPtr, PtrSize};
 
 /// When the kernel, and not user code, was interrupted: nanoseconds until the next look. The kernel looks itself before it
 /// returns to user code; this is for the few instructions between that and the return.
 const LOOK_AGAIN: u64 = 200_000;
 
-/// How often a signal's handler is put off while its task is in a function that catches exceptions: there `siglongjmp` out of
-/// the handler would pass by. Such functions call others, and sooner or later one of those is interrupted.
+/// How often a signal's handler is put off while its task is in a function that catches exceptions, or in one that such a function
+/// calls without catching (setjmp's own): there `siglongjmp` out of the handler would pass by. Sooner or later another is interrupted.
 const PUT_OFF_MAX: u32 = 250;
 
 /// What the handlers need of the task that runs: in a box that outlives its use as [`set_current`].
@@ -54,18 +54,29 @@ pub(crate) struct UserContext {
 pub(crate) struct Entry {
     code: usize,
     context: usize,
+    /// An instruction `ret` in the module's code.
+    ret: usize,
 }
 
+/// How a function ends: `mov rsp, rbp`, `pop rbp`, `ret`.
+const EPILOGUE: [u8; 5] = [0x48, 0x89, 0xec, 0x5d, 0xc3];
+
 impl Entry {
-    /// `func` takes three or fewer i32 and returns one or nothing; its Store outlives the entry's use.
-    pub(crate) fn new(func: Func, store: impl wasmtime::AsContextMut) -> Entry {
+    /// `func`, of that module, takes three or fewer i32 and returns one or nothing; its Store outlives the entry's use. None if it
+    /// cannot return.
+    pub(crate) fn new(func: Func, module: &Module, store: impl wasmtime::AsContextMut) -> Option<Entry> {
         let raw = func.to_raw(store) as usize;
         let offsets = HostPtr;
         let read = |offset: u8| {
             // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store; the engine tells where its fields lie.
             unsafe { ((raw + usize::from(offset)) as *const usize).read() }
         };
-        Entry { code: read(offsets.vm_func_ref().wasm_call()), context: read(offsets.vm_func_ref().vmctx()) }
+        let code = read(offsets.vm_func_ref().wasm_call());
+        let context = read(offsets.vm_func_ref().vmctx());
+        let text = module.text();
+        let rest = text.get(code.checked_sub(text.as_ptr() as usize)?..)?;
+        let end = rest.windows(EPILOGUE.len()).position(|bytes| bytes == EPILOGUE)?;
+        Some(Entry { code, context, ret: code + end + EPILOGUE.len() - 1 })
     }
 
     /// Where the engine notes how Wasm of this Store last left for the host: addresses of the program counter and of the trampoline's
@@ -143,7 +154,8 @@ pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool, also: Option<(RawFd, 
 
 // The "tail" convention of the engine: callee's context in rdi, caller's in rsi, i32 arguments in rdx, rcx and r8, the result in
 // rax, no callee-saved registers. The interrupted program counter and frame pointer are pushed as a frame, so that the engine's
-// stack walks (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted function.
+// stack walks (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted function. They accept
+// no return address but one in compiled code: so the callee returns to a `ret` of its module (r9), which returns to here.
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
     ".globl wasmlinux_call_injected",
@@ -163,8 +175,13 @@ core::arch::global_asm!(
     "mov ecx, [rdx + 4]",
     "mov r8d, [rdx + 8]",
     "mov edx, [rdx]",
-    "call rax",
-    "add rsp, 24",
+    "sub rsp, 8",
+    "lea r11, [rip + 2f]",
+    "push r11",
+    "push r9",
+    "jmp rax",
+    "2:",
+    "add rsp, 32",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -174,7 +191,14 @@ core::arch::global_asm!(
     "ret",
 );
 unsafe extern "C" {
-    fn wasmlinux_call_injected(code: usize, context: usize, arguments: *const [u32; 3], pc: usize, fp: usize) -> u32;
+    fn wasmlinux_call_injected(
+        code: usize,
+        context: usize,
+        arguments: *const [u32; 3],
+        pc: usize,
+        fp: usize,
+        ret: usize,
+    ) -> u32;
 }
 
 /// The interrupted program counter.
@@ -188,19 +212,35 @@ impl UserContext {
         self.program.function(pc(frame))
     }
 
+    /// Where a function of the program is interrupted: a program counter that the frame pointer belongs to, its own or its
+    /// caller's. None if that is not the program's.
+    fn place(&self, function: &Function, frame: &libc::ucontext_t) -> Option<usize> {
+        match function.without_frame(pc(frame)) {
+            Some(_) => Some(self.caller(function, frame)).filter(|caller| self.program.function(*caller).is_some()),
+            None => Some(pc(frame)),
+        }
+    }
+
+    /// The return address of the function that is interrupted.
+    fn caller(&self, function: &Function, frame: &libc::ucontext_t) -> usize {
+        let register = |number: i32| frame.uc_mcontext.gregs[number as usize] as usize;
+        let at = match function.without_frame(pc(frame)) {
+            Some(offset) => register(libc::REG_RSP) + offset,
+            None => register(libc::REG_RBP) + size_of::<usize>(),
+        };
+        // SAFETY: on the stack of the interrupted code, which has its return address there.
+        unsafe { (at as *const usize).read() }
+    }
+
     /// Calls a function as if the interrupted code had. Needs a signal frame of that code on this very stack.
     unsafe fn inject(&self, entry: Entry, arguments: [u32; 3], frame: &libc::ucontext_t) -> u32 {
         let call = |pc, fp| {
             // SAFETY: the entry's code follows the convention above.
-            unsafe { wasmlinux_call_injected(entry.code, entry.context, &raw const arguments, pc, fp) }
+            unsafe { wasmlinux_call_injected(entry.code, entry.context, &raw const arguments, pc, fp, entry.ret) }
         };
         if let Some(function) = self.function(frame) {
-            let register = |number: i32| frame.uc_mcontext.gregs[number as usize] as usize;
-            let caller = function.without_frame(pc(frame)).map(|offset| {
-                // SAFETY: on the stack of the interrupted code, which has its return address there.
-                unsafe { ((register(libc::REG_RSP) + offset) as *const usize).read() }
-            });
-            return call(caller.unwrap_or(pc(frame)), register(libc::REG_RBP));
+            let fp = frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
+            return call(self.place(function, frame).unwrap_or(pc(frame)), fp);
         }
         // In a routine of the engine that the program called (memory.fill, memory.copy), whose frame pointer means nothing: but
         // the engine has noted where it left the program. The injected call notes the same of itself.
@@ -322,8 +362,10 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
             return;
         }
         let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
-        let Some(function) = user.function(frame) else { return set_timer(timer, LOOK_AGAIN) };
-        let put_off = function.catches && user.put_off.get() < PUT_OFF_MAX;
+        let function = user.function(frame).filter(|function| user.place(function, frame).is_some());
+        let Some(function) = function else { return set_timer(timer, LOOK_AGAIN) };
+        let passes_by = function.catches || user.program.lets_pass(user.caller(function, frame));
+        let put_off = passes_by && user.put_off.get() < PUT_OFF_MAX;
         let answer = user.inject(user.irq, [put_off.into(), 0, 0], frame);
         if answer == RESUME_WAITING {
             user.put_off.set(user.put_off.get() + 1);
