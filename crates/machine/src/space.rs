@@ -52,6 +52,8 @@ pub(crate) struct Space {
     mapped: Pages,
     /// And for each that may be mapped for writing.
     writable: Pages,
+    /// And for each whose frame is still there, but without access.
+    hidden: Pages,
     lookups: Lookups,
 }
 
@@ -112,16 +114,28 @@ struct Lookup {
 }
 
 impl Lookup {
+    /// Addresses of pages are multiples of 4 KiB.
+    fn pack(self) -> u64 {
+        u64::from(self.va | self.count) << 32 | u64::from(self.frame)
+    }
+
+    fn unpack(packed: u64) -> Lookup {
+        let (at, frame) = ((packed >> 32) as u32, packed as u32);
+        Lookup { va: at & !0xfff, count: at & 0xfff, frame }
+    }
+
     /// Address and frame of each page.
     fn pages(self, page_size: u32) -> impl Iterator<Item = (u32, u32)> {
         (0..self.count).map(move |page| (self.va + page * page_size, self.frame + page * page_size))
     }
 }
 
-/// The lookups since an address space was empty, oldest first, if they are not too many. What was flushed since is among them.
+/// The latest lookups in an address space, in the order of their numbers, which begin again when it is empty. What was flushed since is
+/// among them.
 struct Lookups {
+    /// By the number's remainder.
     entries: [AtomicU64; LOOKUPS],
-    /// More than [`LOOKUPS`] if some are missing.
+    /// How many there were.
     len: AtomicUsize,
 }
 
@@ -133,30 +147,30 @@ impl Default for Lookups {
 
 impl Lookups {
     /// Async-signal-safe.
-    fn push(&self, Lookup { va, count, frame }: Lookup) {
+    fn push(&self, lookup: Lookup) {
         let len = self.len.load(Relaxed);
-        if let Some(entry) = self.entries.get(len) {
-            // Addresses of pages are multiples of 4 KiB.
-            entry.store(u64::from(va | count) << 32 | u64::from(frame), Relaxed);
-            self.len.store(len + 1, Relaxed);
-        } else {
-            self.len.store(LOOKUPS + 1, Relaxed);
-        }
+        self.entries[len % LOOKUPS].store(lookup.pack(), Relaxed);
+        self.len.store(len + 1, Relaxed);
     }
 
     fn clear(&self) {
         self.len.store(0, Relaxed);
     }
 
-    /// None if some are missing.
+    /// The frame of the latest lookup of a page. Async-signal-safe.
+    fn frame(&self, va: u32, page_size: u32) -> Option<u32> {
+        let len = self.len.load(Relaxed);
+        (len.saturating_sub(LOOKUPS)..len).rev().find_map(|index| {
+            let Lookup { va: start, count, frame } = Lookup::unpack(self.entries[index % LOOKUPS].load(Relaxed));
+            let offset = va.checked_sub(start)?;
+            (offset < count * page_size).then_some(frame + offset)
+        })
+    }
+
+    /// None if some are not there any more.
     fn all(&self) -> Option<Vec<Lookup>> {
         let entries = self.entries.get(..self.len.load(Relaxed))?;
-        let lookup = |entry: &AtomicU64| {
-            let entry = entry.load(Relaxed);
-            let (at, frame) = ((entry >> 32) as u32, entry as u32);
-            Lookup { va: at & !0xfff, count: at & 0xfff, frame }
-        };
-        Some(entries.iter().map(lookup).collect())
+        Some(entries.iter().map(|entry| Lookup::unpack(entry.load(Relaxed))).collect())
     }
 }
 
@@ -169,9 +183,9 @@ struct Entry {
 impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
         let mappings = AtomicUsize::new(0);
-        let (mapped, writable) = (Pages::none(format), Pages::none(format));
+        let [mapped, writable, hidden] = [(); 3].map(|()| Pages::none(format));
         let (base, pgd, lookups) = (reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
-        Ok(Space { base, pgd, physical, format, mappings, mapped, writable, lookups })
+        Ok(Space { base, pgd, physical, format, mappings, mapped, writable, hidden, lookups })
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -198,31 +212,67 @@ impl Space {
     fn renew(&self) {
         let Some(before) = self.lookups.all() else { return self.flush_all() };
         let page_size = 1u32 << self.format.page_shift;
-        let (mut kept, mut other, mut gone) = (vec![], vec![], vec![]);
+        let (mut kept, mut other) = (vec![], vec![]);
         let mut seen = Vec::with_capacity(LOOKUPS);
         // The latest first: a page may have been looked up more than once.
         for (va, frame) in before.into_iter().rev().flat_map(|lookup| lookup.pages(page_size)) {
-            if !self.is_mapped(va) || seen.contains(&va) {
+            let page = self.page(va);
+            let mapped = self.mapped.contains(page);
+            if !mapped && !self.hidden.contains(page) || seen.contains(&va) {
                 continue;
             }
             seen.push(va);
             match self.walk(va) {
-                Some(now) if now.frame == frame && now.writable == self.writable.contains(self.page(va)) => {
-                    kept.push(Lookup { va, count: 1, frame });
+                Some(now) if !mapped || now.frame != frame || now.writable != self.writable.contains(page) => {
+                    other.push(va);
                 }
-                Some(_) => other.push(va),
-                None => gone.push(va),
+                None if mapped && !self.hide(va) => return self.flush_all(),
+                _ => {}
             }
-        }
-        if gone.len() > kept.len() {
-            return self.flush_all();
+            kept.push(Lookup { va, count: 1, frame });
         }
         self.lookups.clear();
         kept.into_iter().rev().for_each(|lookup| self.lookups.push(lookup));
-        gone.into_iter().for_each(|va| self.forget(va as usize, page_size as usize));
         for va in other {
             self.map(va, false);
         }
+    }
+
+    /// Takes all access to a page away, but leaves its frame mapped. False if the host refuses.
+    fn hide(&self, va: u32) -> bool {
+        self.mark_hidden(self.page(va));
+        self.set_protection(va, 1 << self.format.page_shift, libc::PROT_NONE)
+    }
+
+    fn mark_hidden(&self, page: usize) {
+        self.mapped.remove(page);
+        self.writable.remove(page);
+        self.hidden.insert(page);
+    }
+
+    /// Gives access to a page that is hidden, if its frame is that of the tables.
+    fn reveal(&self, va: u32, entry: &Entry) -> bool {
+        let page = self.page(va);
+        if !self.hidden.contains(page) || self.lookups.frame(va, 1 << self.format.page_shift) != Some(entry.frame) {
+            return false;
+        }
+        let write = if entry.writable { libc::PROT_WRITE } else { 0 };
+        if !self.set_protection(va, 1 << self.format.page_shift, libc::PROT_READ | write) {
+            return false;
+        }
+        self.hidden.remove(page);
+        self.mapped.insert(page);
+        if entry.writable {
+            self.writable.insert(page);
+        }
+        true
+    }
+
+    /// Where there are frames, or for no access.
+    fn set_protection(&self, va: u32, len: u32, protection: i32) -> bool {
+        self.count_split();
+        // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames of physical memory only.
+        unsafe { libc::mprotect(self.base.add(va as usize).cast(), len as usize, protection) == 0 }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -266,6 +316,9 @@ impl Space {
         if write && !first.writable {
             return false;
         }
+        if self.reveal(va, &first) {
+            return true;
+        }
         let mut count = 1;
         // Backwards as far as nothing is mapped: who goes up in memory would have everything mapped again and again.
         while count < BATCH / 2 {
@@ -302,12 +355,12 @@ impl Space {
                 at.add(offset).read_volatile();
             }
         }
-        self.mappings.fetch_add(2, Relaxed);
-        MAPPINGS.fetch_add(2, Relaxed);
+        self.count_split();
         self.lookups.push(Lookup { va, count, frame: first.frame });
         let page = self.page(va);
         for page in page..page + count as usize {
             self.mapped.insert(page);
+            self.hidden.remove(page);
             if first.writable {
                 self.writable.insert(page);
             } else {
@@ -315,6 +368,12 @@ impl Space {
             }
         }
         true
+    }
+
+    /// A mapping has become three.
+    fn count_split(&self) {
+        self.mappings.fetch_add(2, Relaxed);
+        MAPPINGS.fetch_add(2, Relaxed);
     }
 
     fn page(&self, va: u32) -> usize {
@@ -361,15 +420,24 @@ impl Space {
         if start == 0 && end >= 0xffff_0000 {
             return self.flush_all();
         }
-        if start < end {
-            self.forget(start as usize, (end - start) as usize);
+        if start >= end || self.mappings.load(Relaxed) == 0 {
+            return;
         }
-    }
-
-    fn forget(&self, start: usize, len: usize) {
-        if self.mappings.load(Relaxed) != 0 && self.unmap(start, len) {
-            self.mappings.fetch_add(1, Relaxed);
-            MAPPINGS.fetch_add(1, Relaxed);
+        let (pages, len) = (self.page(start)..=self.page(end - 1), end - start);
+        if pages.clone().count() > BATCH as usize {
+            if self.unmap(start as usize, len as usize) {
+                self.count_split();
+            }
+            return;
+        }
+        // Most ranges are a page, which soon has another frame: to replace a mapping costs half of what it costs to do that twice.
+        let mut any = false;
+        for page in pages.filter(|page| self.mapped.contains(*page)) {
+            self.mark_hidden(page);
+            any = true;
+        }
+        if any && !self.set_protection(start, len, libc::PROT_NONE) {
+            self.flush_all();
         }
     }
 
@@ -387,7 +455,7 @@ impl Space {
     fn unmap(&self, start: usize, len: usize) -> bool {
         let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
         self.writable.remove_all(first, last);
-        if !self.mapped.remove_all(first, last) {
+        if !(self.mapped.remove_all(first, last) | self.hidden.remove_all(first, last)) {
             return false;
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
