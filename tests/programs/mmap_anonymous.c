@@ -94,7 +94,8 @@ int main(void)
 	SAY(mlock(q, 2 * page));
 	SAY(madvise(q, page, MADV_DONTNEED));
 	SAY(munlock(q, 2 * page));
-	SAY(mlock((void *)(page * 3), page));
+	SAY(munmap(q, 4 * page));
+	SAY(mlock(q, page));
 	q = mmap(NULL, 4 * page, RW, ANON, -1, 0);
 	SAY(mlock(q, 4 * page));
 	SAY(mincore(q, 4 * page, vec));
