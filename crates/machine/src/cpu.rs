@@ -167,8 +167,8 @@ impl Cpu {
         Ok(Arc::new(Space::new(self.board.physical.clone(), self.board.format)?))
     }
 
-    pub(crate) fn bind_space(&mut self, pgd: u32, space: Arc<Space>) {
-        space.bind(pgd);
+    pub(crate) fn bind_space(&mut self, pgd: u32, space: Arc<Space>, parent: Option<&Space>) {
+        space.bind(pgd, parent);
         self.spaces.insert(pgd, space);
     }
 

@@ -113,15 +113,32 @@ impl Drop for Lease {
     }
 }
 
+/// What a task will run.
+pub(crate) struct Wanted {
+    pub(crate) program: Arc<Program>,
+    /// None if none exists for it yet.
+    pub(crate) space: Option<Arc<Space>>,
+    /// It begins as a copy made by fork().
+    pub(crate) is_fork: bool,
+}
+
+impl Wanted {
+    /// How well the Kernel fits, if it does: its address range has most of what the task will use if it was its like's.
+    fn rate(&self, kernel: &Kernel) -> Option<bool> {
+        let user = kernel.user.as_ref().filter(|user| user.fits(&self.program, self.space.as_ref()))?;
+        Some(user.context.space.is_fork() == self.is_fork)
+    }
+}
+
 impl Lease {
-    /// For a task that will run `program` on the address space `space` (None if none exists for it yet), or that stays in the kernel.
-    pub(crate) async fn new(stack: u32, wanted: Option<(&Arc<Program>, Option<&Arc<Space>>)>) -> Result<Lease> {
+    /// For a task that will run a program, or that stays in the kernel.
+    pub(crate) async fn new(stack: u32, wanted: Option<Wanted>) -> Result<Lease> {
         let ready = READY.with_borrow_mut(|ready| {
-            let fits = |kernel: &Kernel| {
-                wanted
-                    .is_some_and(|(program, space)| kernel.user.as_ref().is_some_and(|user| user.fits(program, space)))
-            };
-            let at = ready.iter().rposition(fits);
+            let rate = |(at, kernel)| wanted.as_ref().and_then(|wanted| Some((wanted.rate(kernel)?, at)));
+            let rated: Vec<_> = ready.iter().enumerate().filter_map(rate).collect();
+            // The only one of the other sort stays for its like.
+            let best = rated.iter().max().filter(|(alike, _)| *alike || rated.len() > 1);
+            let at = best.map(|(_, at)| *at);
             // Any other will do, but one without a program is no loss to others.
             let at = at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none()));
             let at = at.or((ready.len() == POOL).then_some(0));
@@ -199,10 +216,7 @@ impl Kernel {
         let user = self.user.as_mut().ok_or_else(|| Error::msg("just made"))?;
         let space = &user.context.space;
         if bound.is_none() {
-            cpu(|cpu| cpu.bind_space(pgd, space.clone()));
-        }
-        if let Some(parent) = parent {
-            space.map_as(parent);
+            cpu(|cpu| cpu.bind_space(pgd, space.clone(), parent.as_deref()));
         }
         if fits {
             for (global, value) in user.globals.iter().zip(&user.initial) {

@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 use wasmlinux_boundary::{PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE, WASM_PAGE};
@@ -47,6 +47,7 @@ pub(crate) struct Space {
     pgd: AtomicU32,
     physical: Arc<Physical>,
     format: Format,
+    is_fork: AtomicBool,
     mappings: AtomicUsize,
     /// A bit for each page that may be mapped.
     mapped: Pages,
@@ -182,25 +183,41 @@ struct Entry {
 
 impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
-        let mappings = AtomicUsize::new(0);
+        let (is_fork, mappings) = (AtomicBool::new(false), AtomicUsize::new(0));
         let [mapped, writable, hidden] = [(); 3].map(|()| Pages::none(format));
         let (base, pgd, lookups) = (reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
-        Ok(Space { base, pgd, physical, format, mappings, mapped, writable, hidden, lookups })
+        Ok(Space { base, pgd, physical, format, is_fork, mappings, mapped, writable, hidden, lookups })
     }
 
     pub(crate) fn is_bound(&self) -> bool {
         self.pgd.load(Relaxed) != 0
     }
 
-    /// Becomes the address space of a page directory.
-    pub(crate) fn bind(&self, pgd: u32) {
-        debug_assert!(!self.is_bound());
-        self.pgd.store(pgd, Relaxed);
-        self.renew();
+    /// Whether it is or was last a copy made by fork().
+    pub(crate) fn is_fork(&self) -> bool {
+        self.is_fork.load(Relaxed)
     }
 
-    /// Is nobody's address space any more. What is mapped stays until [`Self::bind`]: the next is most likely a process of the
-    /// same program, in the same places, often with the same frames. Until then no code runs in it.
+    /// Becomes the address space of a page directory; with a parent, its copy, just made by fork().
+    pub(crate) fn bind(&self, pgd: u32, parent: Option<&Space>) {
+        debug_assert!(!self.is_bound());
+        self.pgd.store(pgd, Relaxed);
+        if self.is_fork.swap(parent.is_some(), Relaxed) == parent.is_some() {
+            self.renew();
+        } else {
+            self.flush_all();
+        }
+        // What both may write are the pages that were copied at once because the child will use them.
+        for page in parent.iter().flat_map(|parent| parent.writable.iter()) {
+            let va = (page << self.format.page_shift) as u32;
+            if !self.is_mapped(va) {
+                self.map(va, true);
+            }
+        }
+    }
+
+    /// Is nobody's address space any more. What is mapped stays: the next is often its like, another child of the same parent, with
+    /// the same pages in the same places. Until then no code runs in it.
     pub(crate) fn unbind(&self) {
         if self.lookups.all().is_none() {
             self.flush_all();
@@ -401,17 +418,6 @@ impl Space {
             }
             run.for_each(|page| self.writable.remove(page));
             run = page..page.wrapping_add(1);
-        }
-    }
-
-    /// Maps what both this address space, just made by fork(), and the one that it was copied from may write: the pages that
-    /// were copied at once because the child will use them.
-    pub(crate) fn map_as(&self, parent: &Space) {
-        for page in parent.writable.iter() {
-            let va = (page << self.format.page_shift) as u32;
-            if !self.is_mapped(va) {
-                self.map(va, true);
-            }
         }
     }
 

@@ -3,7 +3,7 @@ use crate::{
     code::Program,
     cpu::{self, cpu},
     engine,
-    instance::{Kernel, Lease},
+    instance::{Kernel, Lease, Wanted},
     space::Space,
     trap::{self, UserContext},
 };
@@ -190,9 +190,9 @@ impl Life {
     async fn lease(&self) -> Result<Lease> {
         let wanted = cpu(|cpu| {
             let start = cpu.starts.get(&self.id)?;
-            Some((start.program.clone(), cpu.space_of(start.pgd)))
+            let (program, is_fork) = (start.program.clone(), start.parent.is_some());
+            Some(Wanted { program, space: cpu.space_of(start.pgd), is_fork })
         });
-        let wanted = wanted.as_ref().map(|(program, space)| (program, space.as_ref()));
         Lease::new(self.kernel_stack, wanted).await
     }
 

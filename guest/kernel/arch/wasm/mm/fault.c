@@ -4,6 +4,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include "mm.h"
@@ -67,10 +68,26 @@ void wasm_user_fault(unsigned long addr, bool write)
  * end. To copy it at once costs less, as long as it is not many of them. The
  * likely ones are the first of a mapping (data, heap) and its last (stack).
  *
+ * It costs memory where the child writes nothing: a parent of many children
+ * that live gets the usual fork.
+ *
  * "again": this page's copy was decided upon, and now there is memory for it.
  */
 #define FORK_COPIES_EACH	SZ_256K
 #define FORK_COPIES_ALL		(SZ_1M / PAGE_SIZE)
+#define FORK_COPIES_CHILDREN	16
+
+static bool many_children(void)
+{
+	struct list_head *child;
+	int n = 0;
+
+	guard(read_lock)(&tasklist_lock);
+	list_for_each(child, &current->children)
+		if (++n > FORK_COPIES_CHILDREN)
+			return true;
+	return false;
+}
 
 bool wasm_fork_copies(struct vm_area_struct *vma, unsigned long addr,
 		      bool again)
@@ -81,6 +98,10 @@ bool wasm_fork_copies(struct vm_area_struct *vma, unsigned long addr,
 		return true;
 	if (*copied == FORK_COPIES_ALL)
 		return false;
+	if (!*copied && many_children()) {
+		*copied = FORK_COPIES_ALL;
+		return false;
+	}
 	if (addr - vma->vm_start >= FORK_COPIES_EACH &&
 	    vma->vm_end - addr > FORK_COPIES_EACH)
 		return false;
