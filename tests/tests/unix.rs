@@ -15,7 +15,7 @@ macro_rules! agree {
 
 mod memory {
     use super::*;
-    agree!(mmap_anonymous mmap_file cow mprotect mremap heap memfd proc_memory);
+    agree!(mmap_anonymous mmap_file cow fork_leftovers mprotect mremap heap memfd proc_memory);
 }
 
 mod processes {

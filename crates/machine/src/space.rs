@@ -21,7 +21,7 @@ const MAPPINGS_MAX: usize = 48_000;
 const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
-/// Lookups that an address space remembers for the one that is made from it next.
+/// Lookups, and their pages, that an address space remembers for the one that is made from it next.
 const LOOKUPS: usize = 48;
 
 /// The format of the page tables, as the kernel image says it (`docs/machine.md`, MMU).
@@ -216,10 +216,11 @@ impl Space {
         }
     }
 
-    /// Is nobody's address space any more. What is mapped stays: the next is often its like, another child of the same parent, with
-    /// the same pages in the same places. Until then no code runs in it.
+    /// Is nobody's address space any more. What is mapped stays, if it is not much: the next is often its like, another child of the
+    /// same parent, with the same pages in the same places. Until then no code runs in it.
     pub(crate) fn unbind(&self) {
-        if self.lookups.all().is_none() {
+        if self.lookups.all().is_none_or(|all| all.iter().map(|lookup| lookup.count as usize).sum::<usize>() > LOOKUPS)
+        {
             self.flush_all();
         }
         self.pgd.store(0, Relaxed);
