@@ -62,11 +62,11 @@ void wasm_user_fault(unsigned long addr, bool write)
 }
 
 /*
- * A private page that may be written has been written since the last fork,
- * which took that away from all of them. Parent and child will most likely
- * write it again: a fault in each, a permission withdrawn, and a copy in the
- * end. To copy it at once costs less, as long as it is not many of them. The
- * likely ones are the first of a mapping (data, heap) and its last (stack).
+ * A private page that may be written has been written since a fork took that
+ * away from all of them. Parent and child will most likely write it again: a
+ * fault in each, a permission withdrawn, and a copy in the end. To copy it at
+ * once costs less, as long as it is not many of them. The likely ones are the
+ * first of a mapping (data, heap) and its last (stack).
  *
  * It costs memory where the child writes nothing: a parent of many children
  * that live gets the usual fork.
