@@ -10,6 +10,8 @@ pub(crate) struct Clock {
     timer: libc::timer_t,
     /// When the timer expires for the guest, in nanoseconds since power on.
     expiry: u64,
+    /// It expires before that.
+    hurried: bool,
 }
 
 impl Clock {
@@ -26,7 +28,7 @@ impl Clock {
                 return Err(Error::Thread(io::Error::last_os_error()));
             }
         }
-        Ok(Clock { start: Instant::now(), timer, expiry: u64::MAX })
+        Ok(Clock { start: Instant::now(), timer, expiry: u64::MAX, hurried: false })
     }
 
     /// Nanoseconds since power on.
@@ -42,14 +44,24 @@ impl Clock {
     /// Expires once, after so many nanoseconds.
     pub(crate) fn set(&mut self, nanoseconds: u64) {
         self.expiry = self.monotonic().saturating_add(nanoseconds);
+        self.hurried = false;
         set_timer(self.timer, nanoseconds);
     }
 
     /// Expires after so many nanoseconds at the latest. Before the guest's time that is a surprise to the guest, which sets the
     /// timer again.
-    pub(crate) fn hurry(&self, nanoseconds: u64) {
-        if self.expiry > self.monotonic().saturating_add(nanoseconds) {
+    pub(crate) fn hurry(&mut self, nanoseconds: u64) {
+        let now = self.monotonic();
+        if self.expiry <= now || self.expiry > now.saturating_add(nanoseconds) {
+            self.hurried = true;
             set_timer(self.timer, nanoseconds);
+        }
+    }
+
+    /// Takes that back.
+    pub(crate) fn take_time(&mut self) {
+        if std::mem::take(&mut self.hurried) {
+            set_timer(self.timer, self.expiry.saturating_sub(self.monotonic()));
         }
     }
 

@@ -334,9 +334,11 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
 
 /// Does the work of a device that has called for it.
 fn attend(bus: &Bus) {
-    if cpu(|cpu| std::mem::take(&mut cpu.called))
-        && let Some(attendant) = bus.attendant()
-    {
+    let called = cpu(|cpu| {
+        cpu.clock.take_time();
+        std::mem::take(&mut cpu.called)
+    });
+    if called && let Some(attendant) = bus.attendant() {
         attendant.attend();
     }
 }
