@@ -150,6 +150,8 @@ pub(crate) struct Cpu {
     pub(crate) current: u32,
     /// A device waits for its attendant's work.
     pub(crate) called: bool,
+    /// One has called since the processor slept.
+    attended: bool,
     /// What became of tasks since this one was polled, in order: an address is used again at once.
     pub(crate) changes: Vec<Change>,
     request: Option<Request>,
@@ -190,12 +192,14 @@ impl Cpu {
         }
     }
 
-    /// A device has something for its attendant to do. Guests send one thing after the other, and work for all of it at once costs
-    /// less: it is done when the processor sleeps, or soon.
-    pub(crate) fn call_attendant(&mut self) {
-        if !std::mem::replace(&mut self.called, true) {
+    /// A device has something for its attendant to do: at once if it is the first since the processor slept. Guests send one thing after
+    /// the other, and work for all that follows costs less: it is done when the processor sleeps, or soon. True if at once.
+    pub(crate) fn call_attendant(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.attended, true);
+        if !std::mem::replace(&mut self.called, true) && !first {
             self.clock.hurry(ATTEND_WITHIN);
         }
+        first
     }
 
     /// A handle, or a negative errno.
@@ -325,6 +329,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         starts: HashMap::new(),
         current: init_task,
         called: false,
+        attended: false,
         changes: vec![],
         request: None,
         load_result: 0,
@@ -346,6 +351,7 @@ fn attend(bus: &Bus) {
 /// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
 fn halt(bus: &Bus, interrupts: &Interrupts) {
     attend(bus);
+    cpu(|cpu| cpu.attended = false);
     let ready = || interrupts.pending() || interrupts.unplugged();
     let Some(attendant) = bus.attendant() else {
         trap::wait_for_interrupt(ready, None);

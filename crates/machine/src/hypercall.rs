@@ -66,12 +66,11 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
     linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
-    linker.func_wrap(m, "mmio_write", |at: u32, size: u32, value: u32| {
-        cpu(|cpu| {
-            if cpu.bus.write(at, size, value) {
-                cpu.call_attendant();
-            }
-        });
+    linker.func_wrap_async(m, "mmio_write", |_: Guest<'_>, (at, size, value): (u32, u32, u32)| {
+        Box::new(async move {
+            let at_once = cpu(|cpu| cpu.bus.write(at, size, value) && cpu.call_attendant());
+            if at_once { suspend(Request::Attend).await } else { Ok(()) }
+        })
     })?;
     linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;
     Ok(())
