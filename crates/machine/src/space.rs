@@ -287,10 +287,10 @@ impl Space {
     }
 
     /// Where there are frames, or for no access.
-    fn set_protection(&self, va: u32, len: u32, protection: i32) -> bool {
+    fn set_protection(&self, va: u32, len: usize, protection: i32) -> bool {
         self.count_split();
         // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames of physical memory only.
-        unsafe { libc::mprotect(self.base.add(va as usize).cast(), len as usize, protection) == 0 }
+        unsafe { libc::mprotect(self.base.add(va as usize).cast(), len, protection) == 0 }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -413,8 +413,7 @@ impl Space {
                 continue;
             }
             let (start, len) = (run.start << shift, run.len() << shift);
-            // SAFETY: pages of our reservation that map() has mapped: unmap() takes them out of the set.
-            if len != 0 && unsafe { libc::mprotect(self.base.add(start).cast(), len, libc::PROT_READ) } != 0 {
+            if len != 0 && !self.set_protection(start as u32, len, libc::PROT_READ) {
                 return self.flush_all();
             }
             run.for_each(|page| self.writable.remove(page));
@@ -443,7 +442,7 @@ impl Space {
             self.mark_hidden(page);
             any = true;
         }
-        if any && !self.set_protection(start, len, libc::PROT_NONE) {
+        if any && !self.set_protection(start, len as usize, libc::PROT_NONE) {
             self.flush_all();
         }
     }
