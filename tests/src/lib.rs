@@ -4,7 +4,9 @@
 //! input; [`Program::agree`] runs it in both worlds and compares. [`guest`] runs any command line of `wasmlinux`.
 //! Everything that runs has a time limit, after which its whole process group is killed and the test fails.
 mod build;
+pub mod hostile;
 pub mod module;
+pub mod random;
 mod run;
 mod telnet;
 mod terminal;

@@ -2,11 +2,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use wasmlinux_tests::hostile::COMPLAINTS;
 use wasmlinux_tests::{Built, add, wasmlinux, wasmlinux_with};
-
-/// What the kernel says when it has found a fault in itself.
-const COMPLAINTS: [&str; 9] =
-    ["WARNING:", "BUG:", "BUG ", "Oops", "oops", "Kernel panic", "INFO: task", "rcu: INFO", "Bad page"];
 
 /// A number of the environment, or a default.
 fn setting(name: &str, default: u64) -> u64 {

@@ -22,9 +22,13 @@ pub(crate) struct Arguments {
     /// Run the stress instead, for so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     stress: Option<u64>,
-    /// What the stress does is chosen by this number
-    #[arg(long, default_value_t = 1, requires = "stress")]
+    /// What stress and random hostile programs do is chosen by this number
+    #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Run hostile programs instead, fixed ones and random ones, for about so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300",
+        conflicts_with_all = ["stress", "conformance", "ports"])]
+    hostile: Option<u64>,
     /// Parts of the names of tests, and options of cargo nextest; without any, all tests run
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filters: Vec<String>,
@@ -50,13 +54,17 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     nextest(&build)?;
     let mut command = build.project.cargo();
     command.args(["nextest", "run", "--release"]);
-    match arguments.stress {
-        Some(seconds) => {
+    let seed = arguments.seed.to_string();
+    match (arguments.stress, arguments.hostile) {
+        (Some(seconds), _) => {
             command.args(["--package", "wasmlinux-tests", "--test", "stress", "--no-capture", "at_random"]);
-            command.env("WASMLINUX_STRESS_SECONDS", seconds.to_string());
-            command.env("WASMLINUX_STRESS_SEED", arguments.seed.to_string());
+            command.env("WASMLINUX_STRESS_SECONDS", seconds.to_string()).env("WASMLINUX_STRESS_SEED", seed);
         }
-        None => {
+        (None, Some(seconds)) => {
+            command.args(["--package", "wasmlinux-tests", "--test", "hostile", "--success-output", "final"]);
+            command.env("WASMLINUX_HOSTILE_SECONDS", seconds.to_string()).env("WASMLINUX_HOSTILE_SEED", seed);
+        }
+        (None, None) => {
             command.arg("--workspace");
         }
     }

@@ -1,5 +1,5 @@
 //! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
-use crate::{memory::Creator, stack::Stacks, trap};
+use crate::{exceptions, memory::Creator, stack::Stacks, trap};
 use std::{
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
@@ -29,14 +29,19 @@ fn config() -> Config {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_relaxed_simd(false)
-        .collector(Collector::DeferredReferenceCounting)
+        .wasm_tail_call(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_wide_arithmetic(false)
+        .collector(Collector::Null)
         .memory_reservation(SPACE as u64)
         .memory_guard_size(SPACE as u64)
         .memory_may_move(false)
         .memory_init_cow(false)
-        .gc_heap_reservation(1 << 20)
-        .gc_heap_guard_size(1 << 16)
-        .gc_heap_may_move(true)
+        .gc_heap_reservation(SPACE as u64)
+        .gc_heap_initial_size(exceptions::SIZE as u64)
+        .gc_heap_guard_size(exceptions::GUARD as u64)
+        .gc_heap_may_move(false)
         .async_stack_size(STACK_WASM + STACK_HOST)
         .max_wasm_stack(STACK_WASM)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))

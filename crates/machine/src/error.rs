@@ -42,9 +42,12 @@ impl From<wasmtime::Error> for Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// It is damaged, or no WebAssembly, or uses what is not allowed.
+    /// It is damaged, or no WebAssembly.
     #[error("not a valid WebAssembly module: {0}")]
     Invalid(String),
+    /// It uses of WebAssembly what compilers do not make of C, C++ and Rust.
+    #[error("it uses what programs may not: {0}")]
+    NotAllowed(String),
     /// It imports what this system does not have.
     #[error("unknown import {module}.{name}: not a program for WasmLinux (build it with wasmlinux-cc)")]
     Import {

@@ -1,11 +1,19 @@
 //! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
 //!
-//! A kernel instance has no state of its own but `__stack_pointer`, so any task can have any. A program's instance is used again for
-//! the same program, on the address range that its code is bound to: all its mutable globals are exported (`program.rs` sees to that)
-//! and get the values that the new task wants; a program that can change its tables or drop its segments is never reused.
+//! What a Store has, and why the next task finds nothing of the last one in it:
+//! - The kernel's instance: its one variable is `__stack_pointer` (`program.rs` refuses another kernel).
+//! - A program's instance is used again for the same program only, on the address range that its code
+//!   is bound to. Its variables are all exported (`program.rs` sees to that), and get the values that
+//!   the new task wants. Tables cannot change (`allowed.rs`); a program that can drop its segments is
+//!   never used again.
+//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance has
+//!   the kernel's `syscall` as its only import.
+//! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
+//! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
     code::Program,
     cpu::{self, cpu},
+    exceptions::Heap,
     memory::{self, Backing},
     space::Space,
     task::UserStart,
@@ -17,7 +25,8 @@ use std::{
     sync::Arc,
 };
 use wasmtime::{
-    Error, Func, Global, Instance, Result, Store, StoreLimits, StoreLimitsBuilder, Val, WasmParams, WasmResults,
+    AsContextMut, Error, Func, Global, Instance, Result, RootScope, Store, StoreLimits, StoreLimitsBuilder, Val,
+    WasmParams, WasmResults,
 };
 
 /// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
@@ -69,6 +78,8 @@ pub(crate) struct Kernel {
     stack_pointer: Global,
     pub(crate) user: Option<User>,
     programs: usize,
+    /// Of its programs' exceptions, once one of them can throw.
+    heap: Option<Arc<Heap>>,
 }
 
 thread_local! {
@@ -102,6 +113,8 @@ impl Drop for Lease {
         let Some(mut kernel) = self.0.take() else { return };
         let data = kernel.store.data_mut();
         (data.program, data.space, data.globals, data.stack_pointer) = (None, None, Arc::default(), None);
+        // One that nobody caught.
+        let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
         if kernel.programs > PROGRAMS {
             return;
         }
@@ -160,10 +173,10 @@ impl Kernel {
         let mut store = Store::new(board.kernel.module().engine(), TaskData { limits, ..TaskData::default() });
         store.limiter(|data| &mut data.limits);
         let physical = Backing::Physical(board.physical.clone());
-        let instance = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
+        let (instance, _) = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
         let stack_pointer = instance.get_global(&mut store, "__stack_pointer");
         let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
-        Ok(Kernel { store, instance, stack_pointer, user: None, programs: 0 })
+        Ok(Kernel { store, instance, stack_pointer, user: None, programs: 0, heap: None })
     }
 
     pub(crate) fn empty_stack(&mut self, stack: u32) -> Result<()> {
@@ -227,6 +240,9 @@ impl Kernel {
             user.globals[*index].set(&mut self.store, *value)?;
         }
         user.context.put_off.set(0);
+        if let Some(exceptions) = &user.context.exceptions {
+            exceptions.clear();
+        }
         let (globals, stack_pointer) = (user.globals.clone(), user.stack_pointer);
         let data = self.store.data_mut();
         (data.program, data.globals, data.stack_pointer) = (Some(program.clone()), globals, stack_pointer);
@@ -239,8 +255,10 @@ impl Kernel {
         // program.rs lets no other imports through.
         let imports: Vec<_> = (0..program.imports).map(|_| syscall.into()).collect();
         let backing = Backing::User(space.clone());
-        let instance = memory::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await?;
+        let made = memory::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await;
+        let (instance, heap) = made?;
         self.programs += 1;
+        self.heap = self.heap.take().or(heap);
         let mut globals = Vec::new();
         for name in &program.globals {
             let global = instance.get_global(&mut self.store, name);
@@ -255,6 +273,9 @@ impl Kernel {
             Some(signal) => Some(trap::Entry::new(signal, &program.module, &mut self.store).ok_or_else(endless)?),
             None => None,
         };
+        let start = instance.get_func(&mut self.store, "_start");
+        let start = start.ok_or_else(|| Error::msg("an export vanished"))?;
+        let exceptions = self.heap.clone().and_then(|heap| trap::exceptions(start, heap, &mut self.store));
         let mut entry = |name| {
             let export = self.export(name)?;
             trap::Entry::new(export, &kernel, &mut self.store).ok_or_else(endless)
@@ -268,6 +289,7 @@ impl Kernel {
             abort: entry("abort")?,
             signal,
             put_off: Cell::new(0),
+            exceptions,
         });
         let stack_pointer = program.stack_pointer.map(|index| globals[index]);
         self.user = Some(User { instance, context, globals: globals.into(), initial, stack_pointer });

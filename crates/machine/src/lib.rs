@@ -11,14 +11,17 @@
 //!  hypercall.rs  what the kernel imports        trap.rs   signal handlers that inject kernel calls into user code
 //!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
+//!  exceptions.rs heaps for exceptions           allowed.rs  what programs may use of WebAssembly
 //!  program.rs    what a program may be          code.rs   compiled code, and where it is kept
 //! ```
 mod accesses;
+mod allowed;
 mod clock;
 mod code;
 mod cpu;
 mod engine;
 mod error;
+mod exceptions;
 mod hypercall;
 mod instance;
 mod interrupt;

@@ -1,8 +1,8 @@
 //! What a program may be. Everything here is hostile input: it is checked before the engine sees it.
-use crate::{ProgramError, accesses};
+use crate::{ProgramError, accesses, allowed};
 use std::{collections::HashSet, ops::Range};
 use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, MemorySection, RawSection};
-use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{BinaryReaderError, CompositeInnerType, FuncType, Parser, Payload, TypeRef, Validator};
 
 /// Limits of the loader. They are far above what compilers make, and keep compilation within minutes and memory.
 const CODE_MAX: u64 = 96 << 20;
@@ -11,6 +11,7 @@ const FUNCTIONS_MAX: u64 = 400_000;
 /// Entries of all tables together: they are memory of the host, in each process.
 const TABLES_MAX: u64 = 1 << 18;
 const EXPORTS_MAX: u64 = 10_000;
+const TYPES_MAX: u64 = 100_000;
 
 impl From<BinaryReaderError> for ProgramError {
     fn from(error: BinaryReaderError) -> ProgramError {
@@ -27,16 +28,8 @@ pub(crate) fn check_size(wasm: &[u8]) -> Result<(), ProgramError> {
     limit("bytes of the program", wasm.len() as u64, CODE_MAX)
 }
 
-/// What a program may use of WebAssembly.
-fn features() -> WasmFeatures {
-    let mut features = WasmFeatures::default();
-    features.insert(WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS);
-    features.remove(WasmFeatures::MEMORY64 | WasmFeatures::MULTI_MEMORY | WasmFeatures::COMPONENT_MODEL);
-    features
-}
-
 /// Counts the forms that [`prepare`] has given programs: compiled code of another one is of no use.
-pub(crate) const FORM: u32 = 3;
+pub(crate) const FORM: u32 = 4;
 /// An export of a prepared program that has no state but its memory and its exported mutable globals.
 pub(crate) const REUSABLE: &str = "wasmlinux:reusable";
 /// What [`prepare`] calls the mutable globals that it exports, before the index.
@@ -55,9 +48,15 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
             Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
                 return Err(ProgramError::Invalid("a component, not a module".into()));
             }
+            Payload::TypeSection(section) => state.types(section)?,
             Payload::ImportSection(section) => {
                 let imports;
                 (imports, state.has_memory) = self::imports(section)?;
+                for import in section.clone().into_imports() {
+                    if let TypeRef::Func(index) = import?.ty {
+                        allowed::signature(state.ty(index)?)?;
+                    }
+                }
                 out.section(&imports);
                 continue;
             }
@@ -65,7 +64,9 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 limit("tables", section.count().into(), 16)?;
                 let mut entries = 0u64;
                 for table in section.clone() {
-                    entries = entries.saturating_add(table?.ty.initial);
+                    let table = table?;
+                    allowed::table(&table)?;
+                    entries = entries.saturating_add(table.ty.initial);
                 }
                 limit("entries of its tables", entries, TABLES_MAX)?;
             }
@@ -74,9 +75,22 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                     "it has a memory of its own, where it must import env.memory".into(),
                 ));
             }
+            Payload::TagSection(section) => {
+                for tag in section.clone() {
+                    allowed::tag(state.ty(tag?.func_type_idx)?)?;
+                }
+            }
             Payload::GlobalSection(section) => {
                 for global in section.clone() {
-                    state.globals.push(global?.ty.mutable);
+                    let global = global?;
+                    allowed::shared_value(global.ty.content_type)?;
+                    allowed::constant(&global.init_expr)?;
+                    state.globals.push(global.ty.mutable);
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    allowed::element(&element?)?;
                 }
             }
             Payload::ExportSection(section) => {
@@ -88,7 +102,12 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 }
                 continue;
             }
-            Payload::FunctionSection(section) => limit("functions", section.count().into(), FUNCTIONS_MAX)?,
+            Payload::FunctionSection(section) => {
+                limit("functions", section.count().into(), FUNCTIONS_MAX)?;
+                for index in section.clone() {
+                    allowed::signature(state.ty(index?)?)?;
+                }
+            }
             Payload::CodeSectionStart { count, .. } => {
                 state.functions = *count;
                 continue;
@@ -117,7 +136,7 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
         return Err(ProgramError::Export("_start"));
     }
     let out = state.complete(&out.finish())?;
-    Validator::new_with_features(features()).validate_all(&out)?;
+    Validator::new_with_features(allowed::features()).validate_all(&out)?;
     Ok(out)
 }
 
@@ -126,24 +145,45 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
 struct State {
     has_start: bool,
     has_memory: bool,
+    types: Vec<FuncType>,
     /// Of each global, whether it is mutable.
     globals: Vec<bool>,
     exports: ExportSection,
     exported: HashSet<u32>,
-    /// Its tables or segments can change.
-    changes: bool,
+    /// It can drop a segment of data.
+    drops: bool,
     /// How many functions it has, and those that were seen.
     functions: u32,
     code: wasm_encoder::CodeSection,
 }
 
 impl State {
+    fn types(&mut self, section: &wasmparser::TypeSectionReader<'_>) -> Result<(), ProgramError> {
+        limit("types", section.count().into(), TYPES_MAX)?;
+        for group in section.clone() {
+            for ty in group?.into_types() {
+                let function = match ty.composite_type.inner {
+                    CompositeInnerType::Func(function) => Some(function),
+                    _ => None,
+                };
+                allowed::function_type(function.as_ref())?;
+                self.types.extend(function);
+            }
+        }
+        Ok(())
+    }
+
+    fn ty(&self, index: u32) -> Result<&FuncType, ProgramError> {
+        self.types.get(index as usize).ok_or_else(|| ProgramError::Invalid(format!("it has no type {index}")))
+    }
+
     fn export(&mut self, export: wasmparser::Export<'_>) -> Result<(), ProgramError> {
         if export.name.starts_with("wasmlinux:") {
             return Err(ProgramError::Invalid(format!("it exports {}, which is the machine's", export.name)));
         }
         let kind = match export.kind {
-            wasmparser::ExternalKind::Func | wasmparser::ExternalKind::FuncExact => ExportKind::Func,
+            wasmparser::ExternalKind::Func => ExportKind::Func,
+            wasmparser::ExternalKind::FuncExact => return allowed::exact_export(),
             wasmparser::ExternalKind::Table => ExportKind::Table,
             wasmparser::ExternalKind::Memory => ExportKind::Memory,
             wasmparser::ExternalKind::Global => ExportKind::Global,
@@ -157,18 +197,17 @@ impl State {
     }
 
     fn look_at(&mut self, body: &wasmparser::FunctionBody<'_>) -> Result<(), ProgramError> {
-        use wasmparser::Operator as O;
+        for local in body.get_locals_reader()? {
+            allowed::local_value(local?.1)?;
+        }
         for operator in body.get_operators_reader()? {
-            self.changes |= matches!(
-                operator?,
-                O::TableSet { .. }
-                    | O::TableGrow { .. }
-                    | O::TableFill { .. }
-                    | O::TableCopy { .. }
-                    | O::TableInit { .. }
-                    | O::ElemDrop { .. }
-                    | O::DataDrop { .. }
-            );
+            let operator = operator?;
+            allowed::operator(&operator)?;
+            match operator {
+                wasmparser::Operator::DataDrop { .. } => self.drops = true,
+                wasmparser::Operator::CallIndirect { type_index, .. } => allowed::signature(self.ty(type_index)?)?,
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -180,7 +219,7 @@ impl State {
                 self.exports.export(&format!("{GLOBAL}{index}"), ExportKind::Global, index as u32);
             }
         }
-        if self.has_memory && !self.changes {
+        if self.has_memory && !self.drops {
             self.exports.export(REUSABLE, ExportKind::Memory, 0);
         }
         let mut out = wasm_encoder::Module::new();
@@ -265,6 +304,9 @@ fn data(section: &wasmparser::DataSectionReader<'_>) -> Result<wasm_encoder::Dat
     Ok(out)
 }
 
+/// The one variable global of a kernel.
+const STACK_POINTER: &str = "__stack_pointer";
+
 /// The kernel's module, taken apart.
 pub(crate) struct KernelParts {
     /// The module without start function and data.
@@ -279,11 +321,11 @@ pub(crate) struct KernelParts {
 pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
     let mut out = wasm_encoder::Module::new();
     let mut parts = KernelParts { module: vec![], data: vec![], symbols: vec![] };
-    let (mut globals, mut exports, mut has_memory) = (Vec::new(), Vec::new(), false);
+    let (mut globals, mut exports, mut has_memory, mut has_pointer) = (Vec::new(), Vec::new(), false, false);
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         match &payload {
-            Payload::StartSection { .. } | Payload::DataCountSection { .. } | Payload::CodeSectionEntry(_) => continue,
+            Payload::StartSection { .. } | Payload::DataCountSection { .. } => continue,
             Payload::CustomSection(section) if section.name() != "name" => continue,
             Payload::ImportSection(section) => {
                 let mut imports = ImportSection::new();
@@ -314,10 +356,17 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
                 }
             }
             Payload::GlobalSection(section) => note_globals(section, &mut globals)?,
+            Payload::CodeSectionEntry(body) => {
+                for operator in body.get_operators_reader()? {
+                    allowed::operator(&operator?)?;
+                }
+                continue;
+            }
             Payload::ExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
                     if export.kind == wasmparser::ExternalKind::Global {
+                        has_pointer |= export.name == STACK_POINTER;
                         exports.push((export.name.to_string(), export.index as usize));
                     }
                 }
@@ -338,6 +387,10 @@ pub(crate) fn split_kernel(wasm: &[u8]) -> Result<KernelParts, ProgramError> {
             _ => {}
         }
         copy(&mut out, wasm, &payload)?;
+    }
+    // All that tells one instance from another: any task can have any (`instance.rs`).
+    if !has_pointer || globals.iter().filter(|value| value.is_none()).count() != 1 {
+        return Err(ProgramError::Invalid(format!("a kernel has one variable global, its exported {STACK_POINTER}")));
     }
     parts.symbols = exports.into_iter().filter_map(|(name, index)| Some((name, (*globals.get(index)?)?))).collect();
     parts.module = out.finish();

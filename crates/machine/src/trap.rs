@@ -10,6 +10,7 @@ use crate::{
     clock::set_timer,
     code::{Function, Program},
     cpu,
+    exceptions::{self, Exceptions, Heap},
     interrupt::Interrupts,
     space::Space,
     task,
@@ -47,6 +48,8 @@ pub(crate) struct UserContext {
     pub(crate) signal: Option<Entry>,
     /// See [`PUT_OFF_MAX`].
     pub(crate) put_off: Cell<u32>,
+    /// If the program can throw.
+    pub(crate) exceptions: Option<Exceptions>,
 }
 
 /// A function of an instance, ready for a direct call.
@@ -79,15 +82,38 @@ impl Entry {
         Some(Entry { code, context, ret: code + end + EPILOGUE.len() - 1 })
     }
 
+    /// A field of the Store's context, by its offset.
+    fn of_store(self, offset: u8) -> *mut usize {
+        // SAFETY: an instance's context begins with what the engine tells; its Store lives.
+        let store = unsafe { ((self.context + usize::from(HostPtr.vmctx_store_context())) as *const usize).read() };
+        (store + usize::from(offset)) as *mut usize
+    }
+
     /// Where the engine notes how Wasm of this Store last left for the host: addresses of the program counter and of the trampoline's
     /// frame, whose first word is the frame pointer.
     fn last_exit(self) -> (*mut usize, *mut usize) {
-        let offsets = HostPtr;
-        // SAFETY: an instance's context begins with what the engine tells; its Store lives.
-        let store = unsafe { ((self.context + usize::from(offsets.vmctx_store_context())) as *const usize).read() };
-        let field = |offset: u8| (store + usize::from(offset)) as *mut usize;
-        let store = offsets.vm_store_context();
-        (field(store.last_wasm_exit_pc()), field(store.last_wasm_exit_trampoline_fp()))
+        let offsets = HostPtr.vm_store_context();
+        (self.of_store(offsets.last_wasm_exit_pc()), self.of_store(offsets.last_wasm_exit_trampoline_fp()))
+    }
+
+    /// The frame from which Wasm of this Store was entered: all its frames lie below.
+    fn entered_from(self) -> usize {
+        // SAFETY: a word of the Store's context.
+        unsafe { self.of_store(HostPtr.vm_store_context().last_wasm_entry_fp()).read() }
+    }
+}
+
+/// What `function`'s instance knows of its Store's heap for exceptions; None if it has none.
+pub(crate) fn exceptions(function: Func, heap: Arc<Heap>, store: impl wasmtime::AsContextMut) -> Option<Exceptions> {
+    let offsets = HostPtr;
+    let raw = function.to_raw(store) as usize;
+    // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store, and that tells its
+    // instance; the engine tells where the fields lie. The collector without collections keeps there the
+    // address of one word, the index of the next object, for as long as the Store lives.
+    unsafe {
+        let context = ((raw + usize::from(offsets.vm_func_ref().vmctx())) as *const usize).read();
+        let next = ((context + usize::from(offsets.vmctx_gc_heap_data())) as *const *mut u32).read();
+        (!next.is_null()).then(|| Exceptions::new(heap, next))
     }
 }
 
@@ -280,6 +306,20 @@ impl UserContext {
         true
     }
 
+    /// A write of an exception to `chunk` of its heap. Async-signal-safe.
+    unsafe fn exception(&self, exceptions: &Exceptions, chunk: usize, frame: &libc::ucontext_t) {
+        let is_write = frame.uc_mcontext.gregs[libc::REG_ERR as usize] & 2 != 0;
+        let here = exceptions::aligned(ptr::from_ref(&is_write).addr());
+        let end = exceptions::aligned(self.fault.entered_from());
+        // SAFETY: the program's frames, and the host's frame of this signal with the registers, lie
+        // between here and where Wasm was entered, on this very stack.
+        if is_write && unsafe { exceptions.write(chunk, here, end) } {
+            return;
+        }
+        // SAFETY: as for inject(), by the caller. It does not come back.
+        unsafe { self.inject(self.abort, [libc::SIGSEGV as u32, 0, 0], frame) };
+    }
+
     /// An access to `at` in the task's reservation. False if it is none that the kernel should hear of.
     unsafe fn access(&self, at: usize, frame: &libc::ucontext_t) -> bool {
         // Bit 1 of the page fault's error code: a write.
@@ -311,11 +351,18 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
     unsafe {
         if !user.is_null() {
             let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
-            let at = ((*info).si_addr() as usize).wrapping_sub(user.space.base() as usize);
+            let address = (*info).si_addr() as usize;
+            let at = address.wrapping_sub(user.space.base() as usize);
+            let exceptions = user.exceptions.as_ref().filter(|_| signal == libc::SIGSEGV);
+            let exception = exceptions.and_then(|exceptions| Some((exceptions, exceptions.chunk(address)?)));
             if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
                 if user.access(at, frame) {
                     return;
                 }
+            } else if let Some((exceptions, chunk)) = exception
+                && user.function(frame).is_some()
+            {
+                return user.exception(exceptions, chunk, frame);
             } else if user.trap(frame) {
                 return;
             }
@@ -364,6 +411,9 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
         let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
         let function = user.function(frame).filter(|function| user.place(function, frame).is_some());
         let Some(function) = function else { return set_timer(timer, LOOK_AGAIN) };
+        if let Some(exceptions) = &user.exceptions {
+            exceptions.begin_again();
+        }
         let passes_by = function.catches || user.program.lets_pass(user.caller(function, frame));
         let put_off = passes_by && user.put_off.get() < PUT_OFF_MAX;
         let answer = user.inject(user.irq, [put_off.into(), 0, 0], frame);
