@@ -45,7 +45,9 @@ fn build(cc: &Path, name: &str, kind: &str, more: &[&str]) -> PathBuf {
     let source = sources().join(name).with_extension("c");
     let mut hash = DefaultHasher::new();
     (cc, kind, more, FLAGS).hash(&mut hash);
-    for file in [source.clone(), sources().join("common.h"), sources().join("process.h")] {
+    for file in
+        [source.clone()].into_iter().chain(["common.h", "process.h", "access_order.h"].map(|h| sources().join(h)))
+    {
         std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut hash);
     }
     if kind == "guest" {

@@ -25,6 +25,7 @@ mod exceptions;
 mod hypercall;
 mod instance;
 mod interrupt;
+mod known;
 mod memory;
 mod physical;
 mod program;

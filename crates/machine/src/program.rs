@@ -29,7 +29,7 @@ pub(crate) fn check_size(wasm: &[u8]) -> Result<(), ProgramError> {
 }
 
 /// Counts the forms that [`prepare`] has given programs: compiled code of another one is of no use.
-pub(crate) const FORM: u32 = 4;
+pub(crate) const FORM: u32 = 5;
 /// An export of a prepared program that has no state but its memory and its exported mutable globals.
 pub(crate) const REUSABLE: &str = "wasmlinux:reusable";
 /// What [`prepare`] calls the mutable globals that it exports, before the index.
@@ -105,7 +105,10 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
             Payload::FunctionSection(section) => {
                 limit("functions", section.count().into(), FUNCTIONS_MAX)?;
                 for index in section.clone() {
-                    allowed::signature(state.ty(index?)?)?;
+                    let signature = state.ty(index?)?;
+                    allowed::signature(signature)?;
+                    let parameters = signature.params().len() as u32;
+                    state.parameters.push(parameters);
                 }
             }
             Payload::CodeSectionStart { count, .. } => {
@@ -115,7 +118,7 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
             Payload::CodeSectionEntry(body) => {
                 limit("bytes of a function", body.range().len() as u64, FUNCTION_MAX)?;
                 state.look_at(body)?;
-                state.code.raw(&accesses::rewrite(wasm, body)?);
+                state.code.raw(&accesses::rewrite(wasm, body, state.parameters())?);
                 if state.code.len() == state.functions {
                     out.section(&state.code);
                 }
@@ -152,6 +155,8 @@ struct State {
     exported: HashSet<u32>,
     /// It can drop a segment of data.
     drops: bool,
+    /// Of each function of its own, how many parameters it has.
+    parameters: Vec<u32>,
     /// How many functions it has, and those that were seen.
     functions: u32,
     code: wasm_encoder::CodeSection,
@@ -210,6 +215,11 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// How many parameters the next function has.
+    fn parameters(&self) -> u32 {
+        self.parameters.get(self.code.len() as usize).copied().unwrap_or(0)
     }
 
     /// Puts memory and exports in. Only here is known what they are; sections have an order.
