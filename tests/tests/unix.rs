@@ -36,5 +36,5 @@ mod signals {
 /// Signals to code that makes no system call.
 mod asynchronous {
     use super::*;
-    agree!(access_order signal_async signal_edges signal_fault signal_order volatile_spin traps);
+    agree!(access_order access_order_beside access_order_forks signal_async signal_edges signal_fault signal_order volatile_spin traps);
 }

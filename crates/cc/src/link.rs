@@ -13,7 +13,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{callbacks, compile, options, trapping};
+use crate::{callbacks, compile, hidden, options, order, trapping};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -153,7 +153,9 @@ fn finished(
     }
     let why = if traits.forks { "calls fork" } else { "uses setjmp" };
     let binaryen = Binaryen::find(toolchain, options, why)?;
-    let mut file = dir.join("rewritten");
+    let mut file = dir.join("hidden");
+    let module;
+    let hidden;
     if traits.forks {
         let mut quiet = fork_paths::Quiet::new(options.fork_in_handler);
         for f in &options.fork_quiet {
@@ -175,20 +177,26 @@ fn finished(
         }
         let only = dir.join("fork-paths");
         fs::write(&only, paths.names.join("\n"))?;
-        fs::write(&file, &paths.named)?;
+        module = paths.named;
+        hidden = hidden::hide(&module)?;
+        fs::write(&file, &hidden.wasm)?;
         let to = dir.join("asyncified");
         binaryen.asyncify(&file, &to, &only)?;
         file = to;
     } else {
         // Binaryen would try to keep it up to date, and work less and longer for it.
-        fs::write(&file, data::finish(&wasm, Keep::Names)?)?;
+        module = data::finish(&wasm, Keep::Names)?;
+        hidden = hidden::hide(&module)?;
+        fs::write(&file, &hidden.wasm)?;
     }
     if traits.throws {
         let to = dir.join("translated");
         binaryen.translate_exceptions(&file, &to)?;
         file = to;
     }
-    wasm = fs::read(&file)?;
+    let optimised = fs::read(&file)?;
+    order::check(&hidden.wasm, &optimised)?;
+    wasm = hidden.reveal(&optimised)?;
     data::finish(&wasm, if keep == Keep::All { Keep::Names } else { keep })
 }
 
