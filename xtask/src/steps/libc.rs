@@ -11,7 +11,7 @@ use std::process::Command;
 const OVERLAY: &str = "guest/libc/musl";
 const PATCHES: &str = "guest/libc/patches";
 const FLAGS: &str = "-O2 -matomics -mbulk-memory -mmutable-globals -msign-ext -mnontrapping-fptoint -mexception-handling \
-    -mllvm -wasm-enable-sjlj -fno-math-errno -fno-strict-aliasing -D__linux__ -D__unix__ -w -Werror=incompatible-function-pointer-types";
+    -mllvm -wasm-enable-sjlj -fno-math-errno -fno-strict-aliasing -fms-volatile -D__linux__ -D__unix__ -w -Werror=incompatible-function-pointer-types";
 /// Libraries that builds ask for by name, and that are in libc.a.
 const EMPTY: [&str; 8] = ["m", "rt", "pthread", "crypt", "util", "xnet", "resolv", "dl"];
 
