@@ -61,6 +61,12 @@ __asm__ (
 
 /* clang calls this before a division by zero. volatile: a compiler that sees the division makes nothing of it */
 static volatile unsigned quotient = 1, zero;
-void __ubsan_handle_divrem_overflow_minimal(void) { quotient = quotient / zero; }
+/* It is also called in programs that have clang look for undefined behaviour (ubsan.c). */
+void __ubsan_report(const char *) __attribute__((__weak__));
+void __ubsan_handle_divrem_overflow_minimal(void)
+{
+	if (__ubsan_report) __ubsan_report("divrem-overflow");
+	quotient = quotient / zero;
+}
 
 void __sanitizer_cov_trace_pc(void) { __asm__ volatile ("nop"); }
