@@ -77,6 +77,13 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     if options.default_libs && !options.relocatable && !linker.query {
         args.push(toolchain.checked_sysroot()?.join("lib/libc.a").display().to_string());
         args.push(toolchain.builtins()?.display().to_string());
+        // Only if they are asked for, and then the last objects of all.
+        let ends = ["end", "edata", "etext"].map(|end| toolchain.sysroot.join("lib").join(end).with_extension("o"));
+        if ends.iter().all(|end| end.is_file()) {
+            args.push("--start-lib".into());
+            args.extend(ends.map(|end| end.display().to_string()));
+            args.push("--end-lib".into());
+        }
     }
 
     let output = PathBuf::from(options.output.as_deref().unwrap_or("a.out"));

@@ -12,6 +12,8 @@ const OVERLAY: &str = "guest/libc/musl";
 const PATCHES: &str = "guest/libc/patches";
 const FLAGS: &str = "-O2 -matomics -mbulk-memory -mmutable-globals -msign-ext -mnontrapping-fptoint -mexception-handling \
     -mllvm -wasm-enable-sjlj -fno-math-errno -fno-strict-aliasing -fms-volatile -D__linux__ -D__unix__ -w -Werror=incompatible-function-pointer-types";
+/// Objects that programs are linked with.
+const OBJECTS: [&str; 4] = ["crt1.o", "end.o", "edata.o", "etext.o"];
 /// Libraries that builds ask for by name, and that are in libc.a.
 const EMPTY: [&str; 8] = ["m", "rt", "pthread", "crypt", "util", "xnet", "resolv", "dl"];
 
@@ -41,7 +43,8 @@ pub(super) fn sysroot(build: &Build, task: &Task) -> Result<()> {
         files::write(&tree.join("config.mak"), config)?;
         task.status("compiles");
         let mut make = Command::new("make");
-        make.arg("-C").arg(&tree).arg(jobs()).args(["lib/libc.a", "lib/crt1.o", "install-headers"]).env_remove("MAKEFLAGS").env("LC_ALL", "C");
+        make.arg("-C").arg(&tree).arg(jobs()).args(["lib/libc.a", "install-headers"]);
+        make.args(OBJECTS.map(|object| format!("lib/{object}"))).env_remove("MAKEFLAGS").env("LC_ALL", "C");
         task.run(make)?;
         install(&tree, &headers.out, &place.out)
     })?;
@@ -52,7 +55,7 @@ pub(super) fn sysroot(build: &Build, task: &Task) -> Result<()> {
 /// What `install-headers` leaves out.
 fn install(tree: &Path, headers: &Path, out: &Path) -> Result<()> {
     let lib = out.join("lib");
-    for file in ["libc.a", "crt1.o"] {
+    for file in OBJECTS.into_iter().chain(["libc.a"]) {
         files::copy(&tree.join("lib").join(file), &lib.join(file))?;
     }
     for name in EMPTY {
