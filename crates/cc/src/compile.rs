@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::catching;
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, run, show};
+use crate::{catching, instrument, objects};
 
 /// What every object needs.
 const BASE: &[&str] = &[
@@ -35,6 +36,8 @@ const BASE: &[&str] = &[
     "-D__gnu_linux__=1",
     "-D__unix__=1",
     "-D__unix=1",
+    // Code has no addresses. clang has no answer to it but an error.
+    "-D__builtin_return_address(level)=((void *)0)",
 ];
 
 /// clang with the options that make a WasmLinux object, before those of the user.
@@ -58,23 +61,56 @@ pub(crate) fn clang(options: &Options, toolchain: &Toolchain) -> Result<Command>
 
 /// The whole command line is one run of clang: `-c`, `-S`, `-E`, `-M`.
 pub(crate) fn only(options: &Options, toolchain: &Toolchain) -> Result<u8> {
+    let to_objects = options.all.iter().any(|a| a == "-c");
+    let sources = options.inputs.iter().filter_map(|input| match (input, &options.output) {
+        (Input::Source(source, language), Some(output)) => Some((source, language, PathBuf::from(output))),
+        (Input::Source(source, language), None) => {
+            Some((source, language, Path::new(Path::new(source).file_name()?).with_extension("o")))
+        }
+        _ => None,
+    });
+    if to_objects && in_steps(options) {
+        for (source, language, object) in sources {
+            let status = self::object(source, language.as_deref(), &object, &object, options, toolchain)?;
+            if status != 0 {
+                return Ok(status);
+            }
+        }
+        return Ok(0);
+    }
     let mut c = clang(options, toolchain)?;
     c.args(&options.all);
     if let Some(o) = &options.output {
         c.arg("-o").arg(o);
     }
-    let objects = options.inputs.iter().filter_map(|input| match (input, &options.output) {
-        (Input::Source(..), Some(output)) => Some(PathBuf::from(output)),
-        (Input::Source(source, _), None) => Some(Path::new(Path::new(source).file_name()?).with_extension("o")),
-        _ => None,
-    });
-    let objects = if options.all.iter().any(|a| a == "-c") { objects.collect() } else { Vec::new() };
-    execute_catching(c, &objects, options)
+    let objects = if to_objects { sources.map(|(_, _, object)| object).collect() } else { Vec::new() };
+    execute_catching(&mut c, &objects, options, toolchain)
+}
+
+/// Whether `-fcommon` counts: each file that declares a variable without a value defines it, and
+/// all are one.
+fn common(options: &Options) -> bool {
+    options.is_on("-fcommon", "-fno-common")
+}
+
+/// Whether a source is in assembly language, or LLVM's own.
+fn is_assembly(source: &str, language: Option<&str>) -> bool {
+    let extension = Path::new(source).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    match language {
+        Some(language) => language.starts_with("assembler") || language == "ir",
+        None => ["s", "S", "sx", "ll", "bc"].contains(&extension),
+    }
+}
+
+/// Whether one run of clang does not do.
+fn in_steps(options: &Options) -> bool {
+    let others = ["-S", "-E", "-M", "-MM", "-emit-llvm", "-fsyntax-only"];
+    (common(options) || instrument::is_on(options)) && !options.all.iter().any(|a| others.contains(&a.as_str()))
 }
 
 /// Compiles to these objects; once more, in another way, if functions in them call setjmp.
-fn execute_catching(mut c: Command, objects: &[PathBuf], options: &Options) -> Result<u8> {
-    let status = execute(&mut c, options)?;
+fn execute_catching(c: &mut Command, objects: &[PathBuf], options: &Options, toolchain: &Toolchain) -> Result<u8> {
+    let status = execute_whole(c, objects, options, toolchain)?;
     if status != 0 || options.dry_run {
         return Ok(status);
     }
@@ -86,36 +122,82 @@ fn execute_catching(mut c: Command, objects: &[PathBuf], options: &Options) -> R
         return Ok(0);
     }
     let list = tempfile::NamedTempFile::new().context("a temporary file")?;
-    catching::instrument(&mut c, &functions, list.path())?;
+    catching::instrument(c, &functions, list.path())?;
     // Warnings have been said.
     c.arg("-w");
-    execute(&mut c, options)
+    execute_whole(c, objects, options, toolchain)
 }
 
-/// Compiles one source file of a link to an object.
+/// Runs clang, by way of LLVM's intermediate language if functions are to be instrumented.
+fn execute_whole(c: &mut Command, objects: &[PathBuf], options: &Options, toolchain: &Toolchain) -> Result<u8> {
+    let [object] = objects else { return execute(c, options) };
+    if !in_steps(options) || !instrument::is_on(options) {
+        return execute(c, options);
+    }
+    let ir = tempfile::Builder::new().suffix(".ll").tempfile().context("a temporary file")?;
+    instrument::stop(c, ir.path());
+    let status = execute(c, options)?;
+    if status != 0 || options.dry_run {
+        return Ok(status);
+    }
+    let mut rest = clang(options, toolchain)?;
+    instrument::go_on(&mut rest, ir.path(), object, options)?;
+    execute(&mut rest, options)
+}
+
+/// Makes what `-fcommon` lets several files define weak, so that the linker takes one. clang leaves
+/// such variables undefined in an object: those are compared with what is defined without the
+/// option.
+fn execute_common(c: &mut Command, object: &Path, options: &Options, toolchain: &Toolchain) -> Result<u8> {
+    c.arg("-fno-common");
+    let status = execute_catching(c, &[object.to_path_buf()], options, toolchain)?;
+    if status != 0 || options.dry_run {
+        return Ok(status);
+    }
+    let other = tempfile::Builder::new().suffix(".o").tempfile().context("a temporary file")?;
+    c.args(["-fcommon", "-w", "-o"]).arg(other.path());
+    let status = execute_whole(c, &[other.path().to_path_buf()], options, toolchain)?;
+    if status != 0 {
+        return Ok(status);
+    }
+    let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
+    let names = objects::undefined_data(&read(other.path())?)?;
+    let mut bytes = read(object)?;
+    objects::weaken(&mut bytes, |name| names.iter().any(|n| n == name))?;
+    fs::write(object, bytes).with_context(|| object.display().to_string())?;
+    Ok(0)
+}
+
+/// Compiles one source file to an object. `named` is the object that the dependency file is named
+/// after: the one here may be temporary.
 pub(crate) fn object(
     source: &str,
     language: Option<&str>,
     object: &Path,
+    named: &Path,
     options: &Options,
     toolchain: &Toolchain,
 ) -> Result<u8> {
     let mut c = clang(options, toolchain)?;
     c.args(&options.flags);
     let has = |names: &[&str]| options.flags.iter().any(|f| names.contains(&f.as_str()));
-    // By the name of the object, which is temporary, the dependency file would be lost.
-    let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
     if has(&["-MD", "-MMD"]) && !has(&["-MF"]) {
-        c.arg("-MF").arg(format!("{stem}.d"));
+        c.arg("-MF").arg(named.with_extension("d"));
     }
     if has(&["-MD", "-MMD"]) && !has(&["-MT", "-MQ"]) {
-        c.arg("-MQ").arg(format!("{stem}.o"));
+        c.arg("-MQ").arg(named);
     }
     if let Some(l) = language {
         c.arg("-x").arg(l);
     }
     c.arg("-c").arg(source).arg("-o").arg(object);
-    execute_catching(c, &[object.to_path_buf()], options)
+    if is_assembly(source, language) {
+        return execute(&mut c, options);
+    }
+    if common(options) && in_steps(options) {
+        return execute_common(&mut c, object, options, toolchain);
+    }
+    execute_catching(&mut c, &[object.to_path_buf()], options, toolchain)
 }
 
 fn execute(c: &mut Command, options: &Options) -> Result<u8> {

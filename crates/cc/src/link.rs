@@ -1,11 +1,12 @@
 //! Compiling what is source, running wasm-ld, and making a program of the result.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::binaryen::Binaryen;
 use crate::data::{self, Keep};
@@ -13,7 +14,7 @@ use crate::fork_paths;
 use crate::linker_flags::{Linker, sort_out};
 use crate::options::{Input, Options};
 use crate::toolchain::{Toolchain, exit_status, show, wasm_ld};
-use crate::{callbacks, compile, hidden, options, order, trapping};
+use crate::{callbacks, compile, hidden, objects, options, order, trapping};
 
 /// How wasm-ld lays a program out; `docs/abi.md` has the reasons.
 const LAYOUT: &[&str] = &[
@@ -48,7 +49,7 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     }
     let dir = tempfile::Builder::new().prefix("wasmlinux-cc-").tempdir().context("a folder for temporary files")?;
     let mut args = Vec::new();
-    let mut objects = Vec::new();
+    let (mut objects, mut compiled) = (Vec::new(), Vec::new());
     for (i, input) in linker.args.iter().enumerate() {
         match input {
             Input::Source(source, language) => {
@@ -57,15 +58,29 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
                 fs::create_dir(&folder)?;
                 let stem = Path::new(source).file_stem().unwrap_or_default();
                 let object = folder.join(stem).with_extension("o");
-                let status = compile::object(source, language.as_deref(), &object, options, toolchain)?;
+                let named = Path::new(stem).with_extension("o");
+                let status = compile::object(source, language.as_deref(), &object, &named, options, toolchain)?;
                 if status != 0 {
                     return Ok(status);
                 }
+                if linker.first_definition && !options.dry_run {
+                    weaken(&object, &object)?;
+                }
+                compiled.push(object.display().to_string());
                 args.push(object.display().to_string());
             }
             Input::Object(file) => {
                 objects.push(file.as_str());
-                args.push(file.clone());
+                let mut file = file.clone();
+                if linker.first_definition && is_object(Path::new(&file)) {
+                    let folder = dir.path().join(i.to_string());
+                    fs::create_dir(&folder)?;
+                    let copy = folder.join(Path::new(&file).file_name().unwrap_or_default());
+                    weaken(Path::new(&file), &copy)?;
+                    file = copy.display().to_string();
+                }
+                compiled.push(file.clone());
+                args.push(file);
             }
             Input::Linker(word) => args.push(word.clone()),
         }
@@ -84,6 +99,9 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
             args.extend(ends.map(|end| end.display().to_string()));
             args.push("--end-lib".into());
         }
+    }
+    if !(options.relocatable || linker.query || options.dry_run) && !linker.first_definition {
+        check_common(&compiled)?;
     }
 
     let output = PathBuf::from(options.output.as_deref().unwrap_or("a.out"));
@@ -128,12 +146,49 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
     if !result.status.success() {
         return Ok(exit_status(result.status));
     }
+    if options.relocatable {
+        let mut object = fs::read(&output).with_context(|| output.display().to_string())?;
+        objects::retain(&mut object)?;
+        fs::write(&output, object).with_context(|| output.display().to_string())?;
+    }
     if !direct {
         let keep = kept(options, &linker, &objects);
         let wasm = finished(name, &fs::read(&linked)?, &map, dir.path(), keep, options, toolchain)?;
         write_program(&output, &wasm)?;
     }
     Ok(0)
+}
+
+/// Whether a file is an object, rather than an archive.
+fn is_object(file: &Path) -> bool {
+    fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"\0asm"))
+}
+
+/// Writes an object whose definitions another one's take the place of, if that comes first.
+fn weaken(object: &Path, to: &Path) -> Result<()> {
+    let mut bytes = fs::read(object).with_context(|| object.display().to_string())?;
+    objects::weaken(&mut bytes, |_| true)?;
+    fs::write(to, bytes).with_context(|| to.display().to_string())
+}
+
+/// Fails if a variable that files share by `-fcommon` is smaller in the first of them, which the
+/// linker takes, than in another.
+fn check_common(files: &[String]) -> Result<()> {
+    let mut first = HashMap::<String, (u32, &str)>::new();
+    for file in files.iter().filter(|file| is_object(Path::new(file))) {
+        for (name, size) in objects::weak_data(&fs::read(file)?).with_context(|| file.clone())? {
+            let (known, other) = *first.entry(name.clone()).or_insert((size, file));
+            if known < size {
+                let short = |file: &str| Path::new(file).file_name().unwrap_or_default().display().to_string();
+                bail!(
+                    "'{name}' has {known} bytes in {} and {size} in {}: give it one type, or name the latter file first",
+                    short(other),
+                    short(file)
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All that happens to a module after wasm-ld. `map` is the file of wasm-ld's map of it.

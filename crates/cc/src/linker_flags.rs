@@ -13,6 +13,8 @@ pub(crate) struct Linker {
     pub(crate) strip: bool,
     /// Debugging information is to go.
     pub(crate) strip_debug: bool,
+    /// Of several definitions of a symbol the first counts.
+    pub(crate) first_definition: bool,
     /// The linker itself is asked something (`--version`): nothing is linked.
     pub(crate) query: bool,
     /// What was left out.
@@ -27,6 +29,10 @@ const DROPPED: &[&str] = &[
     "-)",
     "--as-needed",
     "--no-as-needed",
+    "--push-state",
+    "--pop-state",
+    "--package-metadata=*",
+    "--no-allow-multiple-definition",
     "--warn-*",
     "--no-warn*",
     "--sort-*",
@@ -80,6 +86,7 @@ const DROPPED: &[&str] = &[
     "-n",
     "--discard-*",
     "-X",
+    "-x",
     "-EL",
     "-EB",
     "--be8",
@@ -111,6 +118,7 @@ const DROPPED: &[&str] = &[
 /// The same with a value in the next word.
 const DROPPED_WITH_VALUE: &[&str] = &[
     "--sort-section",
+    "--package-metadata",
     "-rpath",
     "--rpath",
     "-rpath-link",
@@ -180,7 +188,8 @@ pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
         match word.as_str() {
             "" => {}
             "-s" | "--strip-all" | "-strip-all" => l.strip = true,
-            "-S" | "--strip-debug" | "-strip-debug" | "-x" => l.strip_debug |= word != "-x",
+            "-S" | "--strip-debug" | "-strip-debug" => l.strip_debug = true,
+            "--allow-multiple-definition" | "-allow-multiple-definition" | "-zmuldefs" => l.first_definition = true,
             "-T" | "--script" => bail!("'{word} {}': linker scripts cannot be followed", next()?),
             w if w.starts_with("-T")
                 && !w.starts_with("-Ttext")
@@ -197,7 +206,11 @@ pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
             w if SUPPLIED.contains(&w) => l.notes.push(format!("'{w}' is left out: always linked")),
             w if DROPPED_WITH_VALUE.contains(&w) => {
                 let v = next()?;
-                l.notes.push(format!("'{w} {v}' is left out: means nothing to wasm-ld"));
+                if w == "-z" && v == "muldefs" {
+                    l.first_definition = true;
+                } else {
+                    l.notes.push(format!("'{w} {v}' is accepted and does nothing: wasm-ld has no such feature"));
+                }
             }
             w if JOINED.iter().any(|(o, _)| *o == w) => {
                 let (_, form) = JOINED.iter().find(|(o, _)| *o == w).expect("just seen");
@@ -214,7 +227,7 @@ pub(crate) fn sort_out(inputs: &[Input]) -> Result<Linker> {
                 l.args.push(input.clone());
             }
             w if DROPPED.iter().any(|d| d.strip_suffix('*').map_or(w == *d, |p| w.starts_with(p))) => {
-                l.notes.push(format!("'{w}' is left out: means nothing to wasm-ld"));
+                l.notes.push(format!("'{w}' is accepted and does nothing: wasm-ld has no such feature"));
             }
             w => {
                 let w = match w.strip_prefix("-u") {
@@ -266,6 +279,21 @@ mod tests {
         let l = linker("--sort-section alignment --start-group -lfoo --end-group -z now -rpath /lib --hash-style=gnu -O1 --as-needed").unwrap();
         assert_eq!(l.args, [Input::Linker("-lfoo".into())]);
         assert_eq!(l.notes.len(), 8);
+    }
+
+    #[test]
+    fn what_does_nothing_is_said() {
+        let l = linker("--push-state --as-needed --pop-state --package-metadata={} -x --version-script=v").unwrap();
+        assert!(l.args.is_empty());
+        assert!(l.notes.len() == 6 && l.notes.iter().all(|note| note.contains("does nothing")));
+    }
+
+    #[test]
+    fn the_first_definition_counts_if_asked() {
+        for words in ["--allow-multiple-definition", "-z muldefs", "-zmuldefs"] {
+            assert!(linker(words).unwrap().first_definition, "{words}");
+        }
+        assert!(!linker("-z now").unwrap().first_definition);
     }
 
     #[test]

@@ -92,6 +92,29 @@ const SEPARATE: &[&str] = &[
     "-dependency-file",
     "-serialize-diagnostics",
 ];
+/// Options of gcc's that mean nothing here, whose value is the next argument.
+const MEANINGLESS_WITH_VALUE: &[&str] =
+    &["--param", "-B", "-dumpbase", "-dumpbase-ext", "-dumpdir", "-wrapper", "-aux-info"];
+/// What cannot be had, and what to do instead. An entry that ends in `*` is a prefix.
+const REFUSED: &[(&str, &str)] = &[
+    ("-pg", NO_PROFILE),
+    ("-p", NO_PROFILE),
+    ("--coverage", NO_COVERAGE),
+    ("-coverage", NO_COVERAGE),
+    ("-fprofile-arcs", NO_COVERAGE),
+    ("-ftest-coverage", NO_COVERAGE),
+    ("-fcoverage-mapping", NO_COVERAGE),
+    ("-fprofile-generate*", NO_COVERAGE),
+    ("-fprofile-instr-generate*", NO_COVERAGE),
+    ("-fcs-profile-generate*", NO_COVERAGE),
+];
+const NO_PROFILE: &str = "gprof needs addresses of code, which programs do not have; leave the option out \
+     (-finstrument-functions calls hooks, and perf samples on the host with WASMLINUX_PERF_MAP=1)";
+const NO_COVERAGE: &str = "there is no run-time library for coverage and profiles of wasm32; leave the option out, and measure \
+     coverage in a build for the host";
+/// Sanitizers that need a run-time library of their own.
+const NO_SANITIZERS: &[&str] =
+    &["address", "hwaddress", "kernel-address", "leak", "memory", "thread", "dataflow", "fuzzer"];
 /// Options of the linker whose value is the next argument.
 const SEPARATE_LINKER: &[&str] = &["-L", "-l", "-u", "-T", "-z", "-e", "-R", "-Map", "-rpath", "-h", "-soname"];
 /// Options that have no meaning for a static wasm32 program. An entry that ends in `*` is a prefix.
@@ -134,6 +157,7 @@ const MEANINGLESS: &[(&str, &str)] = &[
     ("-B*", "the tools' place is fixed"),
     ("-pipe", "clang needs no files in between"),
     ("-mexec-stack", "code is not in memory"),
+    ("--param=*", "of gcc's own optimiser"),
 ];
 
 impl Options {
@@ -205,6 +229,10 @@ impl Options {
                     let v = value(arg)?;
                     o.inputs.push(Input::Linker(v));
                 }
+                a if MEANINGLESS_WITH_VALUE.contains(&a) => {
+                    let v = value(arg)?;
+                    o.notes.push(format!("'{a} {v}' is left out: means nothing to clang"));
+                }
                 a if SEPARATE.contains(&a) => {
                     let v = value(arg)?;
                     o.flag(a);
@@ -215,7 +243,9 @@ impl Options {
                     o.inputs.extend([Input::Linker(a.into()), Input::Linker(v)]);
                 }
                 a => {
-                    if let Some((_, why)) = MEANINGLESS.iter().find(|(p, _)| matches(p, a)) {
+                    if let Some((_, why)) = REFUSED.iter().find(|(p, _)| matches(p, a)) {
+                        bail!("'{a}': {why}");
+                    } else if let Some((_, why)) = MEANINGLESS.iter().find(|(p, _)| matches(p, a)) {
                         o.notes.push(format!("'{a}' is left out: {why}"));
                     } else if a.starts_with("-print-") || a.starts_with("--print-") {
                         o.mode = Mode::Query(a.into());
@@ -250,6 +280,7 @@ impl Options {
                 }
             }
         }
+        o.sanitize()?;
         let mut dialect: Vec<&str> = Vec::new();
         if !iso {
             dialect.extend(["-Dlinux=1", "-Dunix=1"]);
@@ -286,6 +317,36 @@ impl Options {
     fn flag(&mut self, flag: &str) {
         self.all.push(flag.into());
         self.flags.push(flag.into());
+    }
+
+    /// Whether `on` comes later than `off` among the flags, or alone.
+    pub(crate) fn is_on(&self, on: &str, off: &str) -> bool {
+        self.flags.iter().rev().find(|f| *f == on || *f == off).is_some_and(|f| f == on)
+    }
+
+    /// Of clang's sanitizers that of undefined behaviour works: without a run-time library, or with
+    /// the small one that libc has.
+    fn sanitize(&mut self) -> Result<()> {
+        let mut on = false;
+        for flag in &self.flags {
+            if let Some(list) = flag.strip_prefix("-fsanitize=") {
+                if let Some(name) = list.split(',').find(|name| NO_SANITIZERS.contains(name)) {
+                    bail!(
+                        "'{flag}': the sanitizer '{name}' needs a run-time library that wasm32 does not have; \
+                         leave it out (-fsanitize=undefined works), and look for such faults in a build for the host"
+                    );
+                }
+                on = true;
+            }
+            on &= !flag.starts_with("-fno-sanitize=all");
+        }
+        let has = |prefix: &str| self.flags.iter().any(|flag| flag.starts_with(prefix));
+        let own = ["-fsanitize-trap", "-fsanitize-undefined-trap-on-error", "-fsanitize-minimal-runtime"];
+        if on && !own.into_iter().any(has) {
+            self.flag("-fsanitize-minimal-runtime");
+            self.notes.push("'-fsanitize-minimal-runtime' is added: libc has that form of the run-time library".into());
+        }
+        Ok(())
     }
 
     fn set_language(&mut self, name: String, language: &mut Option<String>) {
@@ -445,6 +506,36 @@ mod tests {
         assert!(error("-shared x.c").contains("no shared libraries"));
         assert!(error("-m64 x.c").contains("32-bit"));
         assert!(error("--target=x86_64-linux-gnu x.c").contains("only target"));
+    }
+
+    #[test]
+    fn says_what_to_do_instead() {
+        for line in ["-pg x.c", "--coverage x.c", "-fprofile-generate=dir x.c"] {
+            assert!(error(line).contains("leave the option out"), "{line}");
+        }
+        assert!(error("-fsanitize=undefined,address x.c").contains("'address' needs"));
+    }
+
+    #[test]
+    fn undefined_behaviour_is_reported_by_libc() {
+        let minimal = |line: &str| parse(line).all.iter().any(|f| f == "-fsanitize-minimal-runtime");
+        assert!(minimal("-fsanitize=undefined x.c"));
+        assert!(!minimal("-fsanitize=undefined -fsanitize-trap=undefined x.c"));
+        assert!(!minimal("-fsanitize=undefined -fno-sanitize=all x.c"));
+        assert!(!minimal("x.c"));
+    }
+
+    #[test]
+    fn values_of_gccs_options_are_no_files() {
+        let o = parse("--param ssp-buffer-size=4 -B /usr/bin -dumpbase x -O2 x.c");
+        assert_eq!(o.inputs, [Input::Source("x.c".into(), None)]);
+        assert_eq!(o.notes.len(), 3);
+    }
+
+    #[test]
+    fn the_last_of_two_options_counts() {
+        let common = |line: &str| parse(line).is_on("-fcommon", "-fno-common");
+        assert!(common("-fno-common -fcommon x.c") && !common("-fcommon -fno-common x.c") && !common("x.c"));
     }
 
     #[test]
