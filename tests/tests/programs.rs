@@ -156,4 +156,5 @@ fn wild_pointers_to_system_calls() {
 #[test]
 fn callbacks_of_other_types() {
     Program::new("callback_types").agree();
+    Program::new("callback_places").agree();
 }

@@ -1,5 +1,6 @@
-//! Lets libc ask of which type a function is that a pointer points to: signals' handlers and threads' functions are often
-//! defined in another way than libc calls them (`void handler()`), which no other machine minds.
+//! Lets libc ask of which type a function is that a pointer points to: signals' handlers, threads'
+//! functions and other callbacks are often defined in another way than libc calls them
+//! (`void handler()`), which no other machine minds.
 //!
 //! libc's `__function_type` (`function_type.s`) becomes a call of a function made here, which looks the table's slot up. Its own code keeps
 //! its length, as debugging information counts in bytes of code.
@@ -13,7 +14,7 @@ use crate::data::copy;
 /// The number in the code of libc's function: `local.get 0; i32.const MARK; i32.and`.
 const MARK: i32 = -1_526_726_656;
 /// The most arguments and results that have a number.
-const ARGUMENTS: usize = 3;
+const ARGUMENTS: usize = 4;
 const RESULTS: usize = 1;
 const KINDS: u32 = 1 + 2 * (ARGUMENTS as u32 + 1);
 

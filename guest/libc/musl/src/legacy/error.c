@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "callback.h"
 
 extern char *__progname_full;
 
@@ -14,7 +15,7 @@ int error_one_per_line;
 static void message(int status, int error, const char *file, unsigned line, const char *format, va_list args)
 {
 	fflush(stdout);
-	if (error_print_progname) error_print_progname();
+	if (error_print_progname) CALL_0(error_print_progname);
 	else fprintf(stderr, file ? "%s:" : "%s: ", __progname_full);
 	if (file) fprintf(stderr, "%s:%u: ", file, line);
 	vfprintf(stderr, format, args);

@@ -1,5 +1,5 @@
 # i32 __function_type(void *function): 1 + 2 * arguments + results of the function that a
-# pointer points to, if all of them are i32 and no more than 3 and 1; else 0. What stands
+# pointer points to, if all of them are i32 and no more than 4 and 1; else 0. What stands
 # here says 0 of all; wasmlinux-cc (callbacks.rs) knows it by the number, and has it say the truth.
 	.section	.text.__function_type,"",@
 	.hidden	__function_type
