@@ -96,7 +96,15 @@ static void calls(void)
 	IN_CHILD(SAY(sched_setscheduler(0, SCHED_RR, &priority)); SAY(sched_getscheduler(0)); SAY(sched_getparam(0, &priority)));
 	SAY(priority.sched_priority);
 	SAY(syscall(SYS_futex, &fd, FUTEX_WAIT, fd, &(struct timespec){ 0, 1000 }, NULL, 0));
-	SAY(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &(struct timespec){ 0 }));
+#ifdef SYS_clock_gettime64
+#define NR_clock_gettime SYS_clock_gettime64
+#ifdef SYS_clock_gettime
+#error "the old name is that of a call with 32-bit times, which the kernel has not"
+#endif
+#else
+#define NR_clock_gettime SYS_clock_gettime
+#endif
+	SAY(syscall(NR_clock_gettime, CLOCK_MONOTONIC, &(struct timespec){ 0 }));
 	SAY(arc4random_uniform(10) < 10);
 	SAY((char *)rawmemchr(piece.iov_base, 'c') - (char *)piece.iov_base);
 }
