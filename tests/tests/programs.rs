@@ -158,3 +158,8 @@ fn callbacks_of_other_types() {
     Program::new("callback_types").agree();
     Program::new("callback_places").agree();
 }
+
+#[test]
+fn regular_expressions_and_patterns() {
+    Program::new("patterns").agree();
+}
