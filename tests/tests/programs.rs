@@ -163,3 +163,8 @@ fn callbacks_of_other_types() {
 fn regular_expressions_and_patterns() {
     Program::new("patterns").agree();
 }
+
+#[test]
+fn dates_as_other_libraries_write_and_read_them() {
+    Program::new("dates").agree();
+}
