@@ -168,3 +168,8 @@ fn regular_expressions_and_patterns() {
 fn dates_as_other_libraries_write_and_read_them() {
     Program::new("dates").agree();
 }
+
+#[test]
+fn options_of_commands() {
+    Program::new("options").agree();
+}
