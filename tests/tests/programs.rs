@@ -173,3 +173,8 @@ fn dates_as_other_libraries_write_and_read_them() {
 fn options_of_commands() {
     Program::new("options").agree();
 }
+
+#[test]
+fn printf_at_its_edges_and_character_sets() {
+    Program::new("formats").agree();
+}

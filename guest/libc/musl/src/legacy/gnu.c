@@ -11,6 +11,14 @@ char *canonicalize_file_name(const char *path)
 	return realpath(path, 0);
 }
 
+/* What string.h calls basename */
+char *__gnu_basename(const char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : (char *)path;
+}
+
 void *rawmemchr(const void *memory, int c)
 {
 	return memchr(memory, c, PTRDIFF_MAX);
