@@ -199,6 +199,7 @@ static void processes(void)
 		int pid = fork();
 		if (!pid) {
 			atexit((void (*)(void))all[i].function);
+			on_exit((void (*)(int, void *))all[i].function, (void *)&called);
 			exit(0);
 		}
 		MUST(waitpid(pid, &status, 0) == pid);

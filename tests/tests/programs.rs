@@ -1,5 +1,5 @@
 //! Programs in C that must say natively and in the guest the same.
-use wasmlinux_tests::{Output, Program};
+use wasmlinux_tests::{Output, Program, Run, wasmlinux_cc};
 
 #[test]
 fn hello() {
@@ -160,13 +160,13 @@ fn callbacks_of_other_types() {
 }
 
 #[test]
-fn regular_expressions_and_patterns() {
-    Program::new("patterns").agree();
+fn dates_as_other_libraries_write_and_read_them() {
+    Program::new("dates").agree();
 }
 
 #[test]
-fn dates_as_other_libraries_write_and_read_them() {
-    Program::new("dates").agree();
+fn regular_expressions_and_patterns() {
+    Program::new("patterns").agree();
 }
 
 #[test]
@@ -177,4 +177,19 @@ fn options_of_commands() {
 #[test]
 fn printf_at_its_edges_and_character_sets() {
     Program::new("formats").agree();
+}
+
+#[test]
+fn what_headers_have() {
+    Program::new("headers").agree();
+    Program::new("walks").agree();
+}
+
+#[test]
+fn contexts_are_an_error_when_compiling() {
+    let compile =
+        |text: &str| Run::new(&wasmlinux_cc()).args(["-x", "c", "-c", "-o", "/dev/null", "-"]).stdin(text).output();
+    compile("#include <ucontext.h>\nint pc(ucontext_t *context) { return context->uc_flags; }\n").expect_status(0);
+    let output = compile("#include <ucontext.h>\nint get(ucontext_t *context) { return getcontext(context); }\n");
+    assert!(output.status != 0 && output.errors().contains("use threads"), "{}", output.errors());
 }

@@ -1,6 +1,6 @@
 //! The sysroot: musl with our architecture, and the kernel's headers. `guest/libc/README.md` explains the recipe.
 
-use super::{Build, Step, jobs};
+use super::{Build, Step, extras, jobs};
 use crate::support::cache::{Key, Workplace};
 use crate::support::files;
 use crate::support::task::Task;
@@ -21,7 +21,8 @@ const EMPTY: [&str; 8] = ["m", "rt", "pthread", "crypt", "util", "xnet", "resolv
 pub(super) fn sysroot(build: &Build, task: &Task) -> Result<()> {
     let (source, headers) = (build.done(Step::LibcSource)?, build.done(Step::KernelHeaders)?);
     let key = || {
-        let key = Key::new(include_str!("libc.rs")).node("source", &source).node("kernel headers", &headers);
+        let key =
+            extras::key(Key::new(include_str!("libc.rs"))).node("source", &source).node("kernel headers", &headers);
         key.text("compiler", &build.packages.compiler()?)
             .tree("overlay", &build.source(OVERLAY))?
             .tree("patches", &build.source(PATCHES))
@@ -46,7 +47,8 @@ pub(super) fn sysroot(build: &Build, task: &Task) -> Result<()> {
         make.arg("-C").arg(&tree).arg(jobs()).args(["lib/libc.a", "install-headers"]);
         make.args(OBJECTS.map(|object| format!("lib/{object}"))).env_remove("MAKEFLAGS").env("LC_ALL", "C");
         task.run(make)?;
-        install(&tree, &headers.out, &place.out)
+        install(&tree, &headers.out, &place.out)?;
+        extras::add(build, task, place, FLAGS)
     })?;
     build.keep(Step::Libc, node);
     Ok(())

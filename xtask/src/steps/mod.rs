@@ -4,6 +4,7 @@ mod binaryen;
 mod busybox;
 mod compiler;
 mod engine;
+mod extras;
 mod image;
 mod kernel;
 mod libc;

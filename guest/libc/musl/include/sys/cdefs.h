@@ -14,6 +14,7 @@
 #define __STRING(a) #a
 #define __P(args) args
 #define __THROW
+#define __containerof(pointer, type, member) ((type *)((char *)(pointer) - __builtin_offsetof(type, member)))
 #define __nonnull(params) __attribute__((__nonnull__ params))
 
 #endif
