@@ -62,6 +62,7 @@ fn licences(build: &Build, to: &Path) -> Result<()> {
     files::copy(&busybox.join("LICENSE"), &to.join("busybox"))?;
     files::copy(&build.done(Step::Binaryen)?.out.join("LICENSE"), &to.join("binaryen"))?;
     files::copy(Path::new("/usr/share/doc/libclang-rt-19-dev-wasm32/copyright"), &to.join("compiler-rt"))?;
+    files::copy(Path::new("/usr/share/common-licenses/LGPL-2.1"), &to.join("obstack"))?;
     let mut cargo = build.project.cargo();
     cargo.args(["tree", "--package=wasmlinux", "--package=wasmlinux-cc", "--edges=normal", "--prefix=none"]);
     let output = cargo.args(["--no-dedupe", "--format={p}: {l}"]).output().context("cannot run cargo")?;
@@ -77,7 +78,8 @@ fn licences(build: &Build, to: &Path) -> Result<()> {
     let text = "`bin/wasmlinux` contains Linux and busybox (GPL-2.0: files linux, busybox), musl (MIT: musl) and the Rust crates listed in crates. The sources of\n\
                 Linux, busybox and musl are Debian 12's source packages linux, busybox and musl with the patches in WasmLinux' repository; `cargo xtask build` there\n\
                 fetches and builds them. Who passes the program on must offer them. The SDK contains musl, Linux' headers (GPL-2.0 WITH Linux-syscall-note), compiler-rt and Binaryen\n\
-                (Apache-2.0). WasmLinux' own Rust code is MIT or Apache-2.0, as you like; its part of Linux is GPL-2.0, its part of musl MIT.\n";
+                (Apache-2.0), and in its libc.a the objects fts (BSD: its header) and obstack (LGPL-2.1 or later: obstack; linked into programs that use obstack.h only), from\n\
+                Debian 12's source packages rpm and libiberty, and sys/queue.h (BSD: its text) from libbsd. WasmLinux' own Rust code is MIT or Apache-2.0, as you like; its part of Linux is GPL-2.0, its part of musl MIT.\n";
     files::write(&to.join("README"), text)
 }
 
