@@ -75,6 +75,16 @@ fn recursion_without_end() {
 }
 
 #[test]
+fn the_kernel_entered_at_the_end_of_the_stack() {
+    // Natively there is no such stack: only what becomes of the machine counts, whose kernel would complain on standard error.
+    let guest = Program::new("deep_entries").guest();
+    let text = guest.expect_status(0).text();
+    let ways = ["call", "page", "many pages", "divide", "handler", "timer"];
+    assert_eq!(text, ways.map(|way| format!("{way}: 0 wrong\n")).concat());
+    assert_eq!(guest.errors(), "");
+}
+
+#[test]
 fn the_machine_lives_on() {
     let mut args = Vec::new();
     let ways: [&[&str]; 12] = [

@@ -246,7 +246,7 @@ impl Program {
 }
 
 /// A section of the engine's file of a module, empty if there is none.
-fn section<'a>(module: &'a Module, name: &str) -> &'a [u8] {
+pub(crate) fn section<'a>(module: &'a Module, name: &str) -> &'a [u8] {
     let range = module.image_range();
     // SAFETY: the engine's own range, mapped readable for as long as the module lives.
     let image = unsafe { std::slice::from_raw_parts(range.start, range.end.addr() - range.start.addr()) };

@@ -6,6 +6,7 @@ use crate::{
     hypercall,
     instance::{self, TaskData},
     interrupt::Interrupts,
+    leave::KernelCode,
     physical::Physical,
     space::{Format, Space},
     task::{self, Entry, Task, UserStart},
@@ -98,7 +99,8 @@ impl Board {
             write(boot_info::INITRD_START, start);
             write(boot_info::INITRD_SIZE, initramfs as u32);
         }
-        let interrupts = Arc::new(Interrupts::new(physical.clone(), info));
+        let code = KernelCode::new(kernel.module())?;
+        let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code));
         let (init_task, init_stack_top) = (guest.symbol("init_task")?, guest.symbol("init_stack_top")?);
         Ok(Board { physical, format, kernel, oops_buffer, interrupts, init_task, init_stack_top })
     }

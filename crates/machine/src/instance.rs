@@ -14,6 +14,7 @@ use crate::{
     code::Program,
     cpu::{self, cpu},
     exceptions::Heap,
+    leave,
     memory::{self, Backing},
     space::Space,
     task::UserStart,
@@ -196,7 +197,7 @@ impl Kernel {
     {
         let function = self.instance.get_typed_func::<A, R>(&mut self.store, name)?;
         cpu::set_stack_limit(usize::MAX);
-        function.call_async(&mut self.store, arguments).await
+        function.call_async(&mut self.store, arguments).await.map_err(leave::cause)
     }
 
     /// Calls an export of the program.
@@ -208,7 +209,7 @@ impl Kernel {
         let user = self.user.as_ref().ok_or_else(|| Error::msg("no program"))?;
         let function = user.instance.get_typed_func::<A, R>(&mut self.store, name)?;
         cpu::set_stack_limit(usize::MAX);
-        function.call_async(&mut self.store, arguments).await
+        function.call_async(&mut self.store, arguments).await.map_err(leave::cause)
     }
 
     /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they

@@ -1,5 +1,5 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{physical::Physical, trap};
+use crate::{leave::KernelCode, physical::Physical, trap};
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
@@ -12,6 +12,8 @@ pub(crate) struct Interrupts {
     physical: Arc<Physical>,
     /// Physical address of `struct boot_info`.
     boot_info: u32,
+    /// What the handlers have to know of the kernel.
+    pub(crate) kernel: KernelCode,
     unplugged: AtomicBool,
     /// The thread that is the processor, while there is one.
     processor: Mutex<Option<i32>>,
@@ -19,8 +21,8 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     /// `boot_info` has been checked to lie in physical memory, aligned to words.
-    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32) -> Interrupts {
-        Interrupts { physical, boot_info, unplugged: AtomicBool::new(false), processor: Mutex::new(None) }
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Interrupts {
+        Interrupts { physical, boot_info, kernel, unplugged: AtomicBool::new(false), processor: Mutex::new(None) }
     }
 
     fn at(&self, offset: u32) -> *mut u8 {

@@ -26,6 +26,7 @@ mod hypercall;
 mod instance;
 mod interrupt;
 mod known;
+mod leave;
 mod memory;
 mod physical;
 mod program;

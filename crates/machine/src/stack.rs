@@ -1,5 +1,6 @@
 //! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than the task.
 use crate::{
+    cpu,
     engine::{STACK_HOST, STACK_KERNEL},
     physical::reserve,
 };
@@ -28,6 +29,15 @@ pub(crate) fn limit_for(sp: usize) -> usize {
         Some((bottom, top)) if sp < *top => bottom + STACK_HOST + STACK_KERNEL,
         _ => 0,
     }
+}
+
+/// Whether the kernel has room on the task's stack whose pointer is `here`. Async-signal-safe where the interrupted code is compiled.
+pub(crate) fn has_room(here: usize) -> bool {
+    let limit = match cpu::stack_limit() {
+        usize::MAX => limit_for(here),
+        known => known,
+    };
+    here > limit
 }
 
 pub(crate) struct Stacks;

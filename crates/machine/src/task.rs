@@ -18,12 +18,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
-use wasmtime::{Error, Module, Result, Trap, Val, WasmBacktrace};
+use wasmtime::{Error, FrameInfo, Module, Result, Trap, Val, WasmBacktrace};
 
 const SYS_EXIT_GROUP: i32 = 94;
 
 /// What a host function throws to end the frames of a task.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Thrown {
     /// execve() has succeeded: the task goes on with the new program.
     Restart,
@@ -266,9 +266,16 @@ fn ending(error: &Error) -> End {
     }
     let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
     let backtrace = error.downcast_ref::<WasmBacktrace>();
-    let in_kernel = |b: &WasmBacktrace| b.frames().first().is_some_and(|f| Module::same(f.module(), &kernel));
+    let in_kernel = |frame: &FrameInfo| Module::same(frame.module(), &kernel);
     let trap = error.downcast_ref::<Trap>();
-    if let Some(backtrace) = backtrace.filter(|b| in_kernel(b)) {
+    // Each function looks for stack before it does anything. So where the kernel was entered without room for even its first frame,
+    // nothing of it has run: that is who called, as if `stack_check` had found it.
+    let inner = backtrace.map_or(&[][..], WasmBacktrace::frames);
+    let entry = inner.len() > 1 && in_kernel(&inner[0]) && !in_kernel(&inner[1]);
+    if entry && matches!(trap, Some(Trap::StackOverflow)) {
+        return End::Program { signal: libc::SIGSEGV };
+    }
+    if let Some(backtrace) = backtrace.filter(|b| b.frames().first().is_some_and(in_kernel)) {
         let what = trap.map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
         let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
         return End::Kernel(format!("{what}\n{}", names(backtrace)));

@@ -12,8 +12,9 @@ use crate::{
     cpu,
     exceptions::{self, Exceptions, Heap},
     interrupt::Interrupts,
+    leave::leave,
     space::Space,
-    task,
+    stack, task,
 };
 use std::{
     cell::Cell,
@@ -294,34 +295,43 @@ impl UserContext {
         }
     }
 
-    /// The trap of the interrupted instruction. False if it has none that the kernel should hear of.
-    unsafe fn trap(&self, frame: &libc::ucontext_t) -> bool {
+    /// The frame pointer of the program's innermost frame, or of its caller's.
+    unsafe fn frame_pointer(&self, frame: &libc::ucontext_t) -> usize {
+        if self.function(frame).is_some() {
+            return frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
+        }
+        // SAFETY: as for inject(), by the caller: the engine has noted where it left the program.
+        unsafe { (self.fault.last_exit().1.read() as *const usize).read() }
+    }
+
+    /// The trap of the interrupted instruction.
+    unsafe fn trap(&self, frame: &libc::ucontext_t) -> Handled {
         let trap = self.function(frame).and_then(|_| self.program.trap(pc(frame)));
-        let Some((signal, code)) = trap.and_then(task::siginfo) else { return false };
+        let Some((signal, code)) = trap.and_then(task::siginfo) else { return Handled::No };
+        if !has_room() {
+            return Handled::NoRoom;
+        }
         // A wild jump is an access to an address that is none: as a null pointer, which most are.
         let at = if signal == libc::SIGSEGV { 0 } else { self.program.offset(pc(frame)) };
         let arguments = [signal as u32, code as u32, at];
         // SAFETY: as for inject(), by the caller.
         unsafe { self.resume(self.inject(self.trap, arguments, frame), frame) };
-        true
+        Handled::Yes
     }
 
     /// A write of an exception to `chunk` of its heap. Async-signal-safe.
-    unsafe fn exception(&self, exceptions: &Exceptions, chunk: usize, frame: &libc::ucontext_t) {
+    unsafe fn exception(&self, exceptions: &Exceptions, chunk: usize, frame: &libc::ucontext_t) -> Handled {
         let is_write = frame.uc_mcontext.gregs[libc::REG_ERR as usize] & 2 != 0;
         let here = exceptions::aligned(ptr::from_ref(&is_write).addr());
         let end = exceptions::aligned(self.fault.entered_from());
         // SAFETY: the program's frames, and the host's frame of this signal with the registers, lie
         // between here and where Wasm was entered, on this very stack.
-        if is_write && unsafe { exceptions.write(chunk, here, end) } {
-            return;
-        }
-        // SAFETY: as for inject(), by the caller. It does not come back.
-        unsafe { self.inject(self.abort, [libc::SIGSEGV as u32, 0, 0], frame) };
+        let opened = is_write && unsafe { exceptions.write(chunk, here, end) };
+        if opened { Handled::Yes } else { Handled::NoRoom }
     }
 
-    /// An access to `at` in the task's reservation. False if it is none that the kernel should hear of.
-    unsafe fn access(&self, at: usize, frame: &libc::ucontext_t) -> bool {
+    /// An access to `at` in the task's reservation.
+    unsafe fn access(&self, at: usize, frame: &libc::ucontext_t) -> Handled {
         // Bit 1 of the page fault's error code: a write.
         let write = frame.uc_mcontext.gregs[libc::REG_ERR as usize] & 2 != 0;
         // SAFETY: as for inject(), by the caller.
@@ -329,18 +339,40 @@ impl UserContext {
             if at >= crate::engine::SPACE {
                 // An address and an offset that together reach past the end.
                 if self.function(frame).is_none() {
-                    return false;
+                    return Handled::No;
+                }
+                if !has_room() {
+                    return Handled::NoRoom;
                 }
                 let arguments = [libc::SIGSEGV as u32, task::SEGV_MAPERR as u32, at as u32];
                 self.resume(self.inject(self.trap, arguments, frame), frame);
             } else if !self.space.map(at as u32, write) {
+                if !has_room() {
+                    return Handled::NoRoom;
+                }
                 self.resume(self.inject(self.fault, [at as u32, write.into(), 0], frame), frame);
                 // Saves the second fault where the kernel made the page present.
                 self.space.map(at as u32, write);
             }
         }
-        true
+        Handled::Yes
     }
+}
+
+/// What became of a signal of an instruction.
+enum Handled {
+    Yes,
+    /// The kernel need not hear of it.
+    No,
+    /// The kernel should, but the program has left it too little native stack, or has too many
+    /// exceptions.
+    NoRoom,
+}
+
+/// Whether the kernel can be called from this handler: its stack is that of the code which was interrupted.
+fn has_room() -> bool {
+    let marker = 0u8;
+    stack::has_room(&raw const marker as usize)
 }
 
 /// A signal of an instruction: of user code that missed a page, or that traps as WebAssembly lets it (by an instruction that the
@@ -355,24 +387,41 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
             let at = address.wrapping_sub(user.space.base() as usize);
             let exceptions = user.exceptions.as_ref().filter(|_| signal == libc::SIGSEGV);
             let exception = exceptions.and_then(|exceptions| Some((exceptions, exceptions.chunk(address)?)));
-            if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
-                if user.access(at, frame) {
-                    return;
-                }
+            let handled = if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
+                user.access(at, frame)
             } else if let Some((exceptions, chunk)) = exception
                 && user.function(frame).is_some()
             {
-                return user.exception(exceptions, chunk, frame);
-            } else if user.trap(frame) {
-                return;
+                user.exception(exceptions, chunk, frame)
+            } else {
+                user.trap(frame)
+            };
+            match handled {
+                Handled::Yes => return,
+                Handled::No => {}
+                Handled::NoRoom => return leave_program(user, info, context),
             }
         }
         chain(signal, info, context);
     }
 }
 
+/// Ends the program that was interrupted, as its native stack is used up.
+unsafe fn leave_program(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let (interrupts, _) = PROCESSOR.get();
+    // SAFETY: valid by set_processor(), which comes before set_current(); the arguments are those of a handler that has interrupted a
+    // program, or one of the two routines of the engine that access its memory.
+    unsafe {
+        let fp = user.frame_pointer(&*context.cast());
+        leave(&(*interrupts).kernel, task::Thrown::StackExhausted, fp, info, context);
+    }
+}
+
 /// What was not a fault of a user's memory goes to who had the signal before: the engine.
-unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+///
+/// # Safety
+/// In a handler, with its arguments.
+pub(crate) unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(index) = TRAPS.iter().position(|trap| *trap == signal) else { return };
     // SAFETY: written once, before the handler was installed.
     let before = unsafe { (&raw const ENGINE_HANDLERS[index]).read() };
@@ -411,6 +460,9 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
         let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
         let function = user.function(frame).filter(|function| user.place(function, frame).is_some());
         let Some(function) = function else { return set_timer(timer, LOOK_AGAIN) };
+        if !has_room() {
+            return leave_program(user, info, context);
+        }
         if let Some(exceptions) = &user.exceptions {
             exceptions.begin_again();
         }
