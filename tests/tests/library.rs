@@ -118,6 +118,98 @@ fn what_a_program_writes_arrives_while_it_runs() {
     assert!(program.wait().expect("its end").success());
 }
 
+/// Ends what was given within a second: what the library promises of a machine that has hung.
+fn at_once<R>(end: impl FnOnce() -> R) -> R {
+    let start = Instant::now();
+    let result = end();
+    assert!(start.elapsed() < Duration::from_secs(1), "it took {:?}", start.elapsed());
+    result
+}
+
+#[test]
+fn a_kernel_that_hangs_is_switched_off() {
+    let builder = |how: &str| Machine::builder().memory(256 << 20).kernel_arg(format!("provoke={how}"));
+    for how in ["loop", "poll"] {
+        let machine = builder(how).boot().expect("a machine");
+        std::thread::sleep(Duration::from_secs(1));
+        let (done, answer) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let command = || done.send(machine.command("true").status().map(|status| status.success()));
+            scope.spawn(command);
+            assert!(answer.recv_timeout(Duration::from_millis(500)).is_err(), "{how}: it hangs");
+            at_once(|| {
+                machine.power_off();
+                assert_eq!(machine.wait(), Outcome::Unplugged);
+            });
+            assert!(matches!(answer.recv().expect("an answer"), Err(Error::Off)));
+        });
+        let machine = builder(how).boot().expect("a machine");
+        std::thread::sleep(Duration::from_secs(1));
+        at_once(|| drop(machine));
+    }
+    assert!(boot().command("true").status().expect("true").success(), "others live");
+}
+
+/// A writer of kernel messages that does something else once it is told to.
+struct Trap(std::sync::Arc<std::sync::atomic::AtomicBool>, fn());
+
+impl Write for Trap {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            (self.1)();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs `check` with a machine whose thread does `what` meanwhile, in a call of the guest's.
+fn with_trapped(what: fn(), check: impl FnOnce(&Machine)) {
+    let sprung = std::sync::Arc::default();
+    let log = Trap(std::sync::Arc::clone(&sprung), what);
+    let machine = Machine::builder().memory(256 << 20).kernel_log(7, log).boot().expect("a machine");
+    sprung.store(true, std::sync::atomic::Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        // Whether it starts before the machine is gone is not foreseen.
+        scope.spawn(|| machine.command("sh").args(["-c", "echo '<1>spring' >/dev/kmsg"]).status());
+        check(&machine);
+    });
+    at_once(|| drop(machine));
+}
+
+#[test]
+fn a_panic_on_the_machines_thread_is_an_outcome() {
+    with_trapped(
+        || panic!("provoked"),
+        |machine| {
+            let outcome = machine.wait();
+            assert!(matches!(&outcome, Outcome::Failed(why) if why.contains("provoked")), "{outcome:?}");
+            assert!(matches!(machine.command("true").status(), Err(Error::Off)));
+        },
+    );
+    assert!(boot().command("true").status().expect("true").success(), "others live");
+}
+
+#[test]
+fn work_of_the_host_that_does_not_end_is_left_alone() {
+    // The machine's thread never comes back from the writer; whoever waits for the machine does.
+    let blocks = || {
+        std::thread::sleep(2 * LIMIT);
+    };
+    with_trapped(blocks, |machine| {
+        std::thread::sleep(Duration::from_secs(1));
+        at_once(|| {
+            assert!(machine.kernel_messages().contains("Run /init"));
+            machine.power_off();
+            assert_eq!(machine.wait(), Outcome::Unplugged);
+        });
+    });
+    assert!(boot().command("true").status().expect("true").success(), "others live");
+}
+
 #[test]
 fn machines_are_independent_and_end() {
     let start = Instant::now();

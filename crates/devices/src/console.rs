@@ -4,18 +4,21 @@
 //! they come if there is one. Which messages come at all is the kernel's choice (`loglevel=`).
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 struct State {
     ring: VecDeque<u8>,
     limit: usize,
-    live: Option<Box<dyn Write + Send>>,
 }
+
+type Live = Option<Box<dyn Write + Send>>;
 
 /// The last kernel messages; clones share them.
 #[derive(Clone)]
 pub struct Console {
     state: Arc<Mutex<State>>,
+    /// Under a lock of its own: it may block, and what is kept can be read meanwhile.
+    live: Arc<Mutex<Live>>,
 }
 
 impl Console {
@@ -30,18 +33,29 @@ impl Console {
         Console::build(limit, Some(live))
     }
 
-    fn build(limit: usize, live: Option<Box<dyn Write + Send>>) -> Console {
-        Console { state: Arc::new(Mutex::new(State { ring: VecDeque::new(), limit, live })) }
+    fn build(limit: usize, live: Live) -> Console {
+        let state = Arc::new(Mutex::new(State { ring: VecDeque::new(), limit }));
+        Console { state, live: Arc::new(Mutex::new(live)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a piece of text, not necessarily a line.
     pub fn write(&self, text: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(live) = &mut state.live
-            && live.write_all(text).and_then(|()| live.flush()).is_err()
+        let mut live = self.live();
+        if let Some(writer) = &mut *live
+            && writer.write_all(text).and_then(|()| writer.flush()).is_err()
         {
-            state.live = None;
+            *live = None;
         }
+        drop(live);
+        let mut state = self.state();
         let keep = &text[text.len().saturating_sub(state.limit)..];
         let over = (state.ring.len() + keep.len()).saturating_sub(state.limit);
         state.ring.drain(..over);
@@ -56,12 +70,12 @@ impl Console {
 
     /// Whether messages are copied to a writer as they come.
     pub fn is_live(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).live.is_some()
+        self.live().is_some()
     }
 
     /// The messages that are kept, in whole lines.
     pub fn tail(&self) -> String {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let (front, back) = state.ring.as_slices();
         let full = state.ring.len() >= state.limit;
         let bytes = [front, back].concat();

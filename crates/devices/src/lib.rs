@@ -11,6 +11,7 @@ mod console;
 mod memory;
 mod pipe;
 mod streams;
+mod text;
 mod virtio;
 
 pub use attend::Attendant;
@@ -18,10 +19,23 @@ pub use bus::{Bus, Device};
 pub use console::Console;
 pub use memory::GuestMemory;
 pub use streams::{StreamReader, StreamWriter, Streams};
+pub use text::{Printable, panic_text, printable};
 pub use virtio::{NetDevice, Sent};
+
+use std::time::Duration;
 
 /// The machine's interrupt lines, as a device sees them.
 pub trait Interrupt: Send + Sync {
     /// Raises a line (`IRQ_*` of the boundary), from any thread.
     fn raise(&self, line: u32);
+
+    /// The device has failed in a way that no guest is made for: the machine ends at once, and this is why.
+    fn fail(&self, why: String) {
+        let _ = why;
+    }
+
+    /// How long the processor's thread has run on a processor of the host; None if there is no such thread now.
+    fn processor_time(&self) -> Option<Duration> {
+        None
+    }
 }

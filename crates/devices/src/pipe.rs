@@ -194,6 +194,12 @@ impl Pipe {
         (room, state.reader_closed)
     }
 
+    /// All that was written is read, or nobody will read it.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = self.lock();
+        state.ring.is_empty() || state.reader_closed
+    }
+
     /// No more bytes will be written; what is buffered can still be read.
     pub(crate) fn close_writer(&self) {
         let mut state = self.lock();

@@ -10,6 +10,7 @@ use crate::pipe::{CAPACITY, Moved, Pipe};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use wasmlinux_boundary::{
     IRQ_STREAM, STREAM_AGAIN, STREAM_CLOSED, STREAM_FIRST, STREAM_NONE, STREAM_READ_END, STREAM_READABLE,
     STREAM_ROOM_SHIFT, STREAM_WRITABLE, STREAM_WRITE_END, TERMINAL_LINES, TERMINAL_STREAM,
@@ -70,6 +71,20 @@ impl Streams {
         self.lock().irq = Some(irq);
         // What was written before now raised nothing.
         self.raise();
+    }
+
+    /// What serves a stream on the host's side has failed: the machine ends at once, and this is why.
+    pub fn fail(&self, why: String) {
+        let irq = self.lock().irq.clone();
+        if let Some(irq) = irq {
+            irq.fail(why);
+        }
+    }
+
+    /// How long the processor of the machine's guest has run; None while there is none.
+    pub fn processor_time(&self) -> Option<Duration> {
+        let irq = self.lock().irq.clone();
+        irq?.processor_time()
     }
 
     fn raise(&self) {
@@ -228,6 +243,13 @@ impl Write for StreamWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl StreamWriter {
+    /// Whether the guest has read all that was written, or never will.
+    pub fn is_read(&self) -> bool {
+        self.stream.to_guest.is_read()
     }
 }
 

@@ -2,7 +2,7 @@
 use crate::{Error, trap};
 use std::{
     io, mem, ptr,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub(crate) struct Clock {
@@ -25,7 +25,7 @@ impl Clock {
             event.sigev_signo = trap::interrupt_signal();
             event.sigev_notify_thread_id = libc::gettid();
             if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) != 0 {
-                return Err(Error::Thread(io::Error::last_os_error()));
+                return Err(Error::Timer(io::Error::last_os_error()));
             }
         }
         Ok(Clock { start: Instant::now(), timer, expiry: u64::MAX, hurried: false })
@@ -75,6 +75,17 @@ impl Drop for Clock {
         // SAFETY: the timer of new(), deleted once.
         unsafe { libc::timer_delete(self.timer) };
     }
+}
+
+/// How long a thread of this process has had a processor of the host; None if it is gone.
+pub(crate) fn of_thread(thread: i32) -> Option<Duration> {
+    // As the host makes the number of a thread's clock (`posix-timers_types.h`).
+    const PER_THREAD: i32 = 4;
+    const SCHED: i32 = 2;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to the variable; a thread that is gone gives EINVAL.
+    let got = unsafe { libc::clock_gettime((!thread << 3) | PER_THREAD | SCHED, &mut time) };
+    (got == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// Async-signal-safe.

@@ -21,7 +21,7 @@ use std::{
     },
 };
 use wasmlinux_boundary::IRQ_MODULE;
-use wasmlinux_devices::Interrupt;
+use wasmlinux_devices::{Interrupt, printable};
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
 use wasmtime::{Engine, Module};
 use wasmtime_environ::{
@@ -266,6 +266,7 @@ fn map_for_profilers(module: &Module) {
     let mut lines = String::new();
     for function in module.functions() {
         let name = function.name.unwrap_or_else(|| format!("function[{}]", function.index.as_u32()));
+        let name = printable(&name);
         lines.push_str(&format!("{:x} {:x} {name}\n", text + function.offset, function.len));
     }
     let path = format!("/tmp/perf-{}.map", std::process::id());

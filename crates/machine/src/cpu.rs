@@ -22,7 +22,7 @@ use std::{
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info};
-use wasmlinux_devices::{Bus, Streams};
+use wasmlinux_devices::{Bus, Streams, printable};
 use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
@@ -107,6 +107,10 @@ impl Board {
 
     pub(crate) fn interrupts(&self) -> Arc<Interrupts> {
         self.interrupts.clone()
+    }
+
+    pub(crate) fn unplugged(&self) -> bool {
+        self.interrupts.unplugged()
     }
 }
 
@@ -216,6 +220,8 @@ impl Cpu {
                 self.next_handle as i32
             }
             Err(error) => {
+                // It may name what the program names.
+                let error = printable(&error.to_string());
                 (self.console)(format!("<3>[machine] program refused: {error}\n").as_bytes());
                 -libc::ENOEXEC
             }
@@ -288,16 +294,22 @@ pub(crate) fn load_result() -> i32 {
 /// Runs a machine on the calling thread until it ends, tells how, then gives everything back.
 pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
     let interrupts = board.interrupts();
+    trap::prepare_thread();
     let outcome = match power_on(board, config) {
-        Ok(first) => {
-            let outcome = execute(first, &interrupts);
-            trap::set_current(std::ptr::null());
-            outcome
-        }
-        Err(error) => Outcome::Failed(error.to_string()),
+        Ok(first) => execute(first, &interrupts),
+        Err(error) => Outcome::Failed(match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        }),
     };
     interrupts.set_processor(None);
     ended(outcome);
+    clear();
+}
+
+/// Gives back what the machine of this thread had.
+pub(crate) fn clear() {
+    trap::set_current(std::ptr::null());
     trap::set_processor(std::ptr::null(), std::ptr::null_mut());
     // Not under the borrow: host functions of tasks that are unwound may use it.
     let tasks = TASKS.take();
@@ -374,14 +386,12 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
     let bus = cpu(|cpu| cpu.bus.clone());
     loop {
         if interrupts.unplugged() {
-            return Outcome::Unplugged;
+            return interrupts.end();
         }
         let polled = task.run(&mut context);
         if let Poll::Ready(error) = polled {
-            return match error.downcast_ref::<task::Thrown>() {
-                Some(task::Thrown::Unplugged) => Outcome::Unplugged,
-                _ => Outcome::Failed(format!("{error:?}")),
-            };
+            // Whatever else went wrong then.
+            return if interrupts.unplugged() { interrupts.end() } else { Outcome::Failed(format!("{error:?}")) };
         }
         let (request, changes) = cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.changes)));
         for change in changes {

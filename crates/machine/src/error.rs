@@ -18,9 +18,25 @@ pub enum Error {
     /// The host refused memory.
     #[error("the host gives no memory for the machine")]
     HostMemory(#[source] io::Error),
-    /// The host refused a thread or a timer.
+    /// The host refused a thread.
     #[error("the host gives no thread for the machine")]
     Thread(#[source] io::Error),
+    /// The host refused a timer.
+    #[error("the host gives no timer for the machine")]
+    Timer(#[source] io::Error),
+    /// This process may use too few addresses.
+    #[error("this process may use {} GiB of addresses, and a machine takes more than that: set no such limit (`ulimit -v unlimited`)", .0 >> 30)]
+    Addresses(u64),
+    /// This process may make no file as large as the memory of the machine, which is one.
+    #[error(
+        "this process may make files of {limit} bytes, and the machine's memory is one of {size}: raise the limit (`ulimit -f unlimited`) or give it less memory"
+    )]
+    FileSize {
+        /// The limit of the host, in bytes.
+        limit: u64,
+        /// The memory of the machine, in bytes.
+        size: u64,
+    },
     /// The kernel does not fit this machine.
     #[error("the kernel does not fit this machine: {0}")]
     Kernel(String),

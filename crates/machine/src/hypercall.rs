@@ -31,6 +31,9 @@ fn make() -> Result<Linker<TaskData>> {
 fn bytes<R>(at: u32, len: u32, f: impl FnOnce(&mut cpu::Cpu, &mut [u8]) -> R) -> Result<R> {
     cpu(|cpu| {
         let board = cpu.board.clone();
+        if board.unplugged() {
+            return Err(Error::from(Thrown::Unplugged));
+        }
         match board.physical.slice(at, len) {
             Some(bytes) => Ok(f(cpu, bytes)),
             None => Err(Error::msg(format!("bad physical address {at:#x}, {len} bytes"))),
@@ -47,12 +50,16 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap_async(m, "timer_set", |_: Guest<'_>, (nanoseconds,): (u64,)| {
         Box::new(async move {
             let called = cpu(|cpu| {
+                if cpu.board.unplugged() {
+                    // The timer is the one that stops a kernel which loops.
+                    return Err(Error::from(Thrown::Unplugged));
+                }
                 cpu.clock.set(nanoseconds);
                 if let Some(attendant) = cpu.bus.attendant() {
                     attendant.processor_ticks();
                 }
-                cpu.called
-            });
+                Ok(cpu.called)
+            })?;
             if called { suspend(Request::Attend).await } else { Ok(()) }
         })
     })?;
@@ -108,7 +115,7 @@ fn stack_check() -> Result<()> {
 
 #[cold]
 fn stack_check_slow(here: usize) -> Result<()> {
-    if cpu(|cpu| cpu.board.interrupts().unplugged()) {
+    if cpu(|cpu| cpu.board.unplugged()) {
         return Err(Error::from(Thrown::Unplugged));
     }
     let limit = stack::limit_for(here);

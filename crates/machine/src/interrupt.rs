@@ -1,9 +1,10 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{leave::KernelCode, physical::Physical, trap};
+use crate::{Outcome, clock, leave::KernelCode, physical::Physical, trap};
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
 };
+use std::time::Duration;
 use wasmlinux_boundary::{IRQ_LINES, boot_info};
 use wasmlinux_devices::Interrupt;
 
@@ -15,6 +16,11 @@ pub(crate) struct Interrupts {
     /// What the handlers have to know of the kernel.
     pub(crate) kernel: KernelCode,
     unplugged: AtomicBool,
+    /// As what it was unplugged.
+    end: OnceLock<Outcome>,
+    /// The signal was sent to the processor, and its handler has not run since. Handlers may be interrupted: as many frames as
+    /// signals would lie on the stack of a processor that its host has let wait.
+    kicked: AtomicBool,
     /// The thread that is the processor, while there is one.
     processor: Mutex<Option<i32>>,
 }
@@ -22,7 +28,9 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// `boot_info` has been checked to lie in physical memory, aligned to words.
     pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Interrupts {
-        Interrupts { physical, boot_info, kernel, unplugged: AtomicBool::new(false), processor: Mutex::new(None) }
+        let (unplugged, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (end, processor) = (OnceLock::new(), Mutex::new(None));
+        Interrupts { physical, boot_info, kernel, unplugged, end, kicked, processor }
     }
 
     fn at(&self, offset: u32) -> *mut u8 {
@@ -57,15 +65,30 @@ impl Interrupts {
     fn kick(&self) {
         let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
         // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
-        if let Some(thread) = processor.filter(|_| !trap::is_processor(self)) {
-            trap::interrupt_thread(thread);
+        if let Some(thread) = processor.filter(|_| !trap::is_processor(self))
+            && !self.kicked.swap(true, SeqCst)
+            && !trap::interrupt_thread(thread)
+        {
+            self.kicked.store(false, SeqCst);
         }
     }
 
-    /// The machine shall end at once.
-    pub(crate) fn unplug(&self) {
+    /// The processor handles the signal now. Async-signal-safe.
+    pub(crate) fn kick_arrived(&self) {
+        self.kicked.store(false, SeqCst);
+    }
+
+    /// The machine shall end at once, and in this way if nobody has said another.
+    pub(crate) fn unplug(&self, how: Outcome) {
+        let _ = self.end.set(how);
+        self.kernel.prepare();
         self.unplugged.store(true, SeqCst);
         self.kick();
+    }
+
+    /// How a machine ends that is unplugged.
+    pub(crate) fn end(&self) -> Outcome {
+        self.end.get().cloned().unwrap_or(Outcome::Unplugged)
     }
 
     pub(crate) fn unplugged(&self) -> bool {
@@ -77,5 +100,14 @@ impl Interrupt for Interrupts {
     fn raise(&self, line: u32) {
         self.mark(line);
         self.kick();
+    }
+
+    fn fail(&self, why: String) {
+        self.unplug(Outcome::Failed(why));
+    }
+
+    fn processor_time(&self) -> Option<Duration> {
+        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        clock::of_thread(processor?)
     }
 }

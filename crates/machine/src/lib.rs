@@ -41,10 +41,12 @@ pub use error::{Error, ProgramError};
 use interrupt::Interrupts;
 use std::{
     borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
-use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams};
+use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
 
 /// Takes what the kernel writes to its console, in pieces of any length.
 pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -91,16 +93,52 @@ pub struct Machine {
     shared: Arc<Shared>,
 }
 
+/// How long the machine's thread may take to end once the plug is pulled: what the guest runs is left within a millisecond, but the
+/// thread may be in work of the host's that takes as long as it takes, a writer of the console's messages that blocks for instance.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// What the machine's thread and its owner share.
 struct Shared {
     outcome: Mutex<Option<Outcome>>,
     ended: Condvar,
     interrupts: Arc<Interrupts>,
+    streams: Arc<Streams>,
+    bus: Arc<Bus>,
 }
 
 impl Shared {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine has ended; how, if nobody has said so before.
+    fn end(&self, outcome: Outcome) {
+        self.outcome().get_or_insert(outcome);
+        self.streams.shut();
+        self.bus.disconnect();
+        self.ended.notify_all();
+    }
+
+    /// Waits until the machine has ended, not longer than until `deadline`.
+    fn wait_until(&self, deadline: Option<Instant>) -> Option<Outcome> {
+        let mut outcome = self.outcome();
+        while outcome.is_none() {
+            outcome = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.ended.wait(outcome).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(rest) => self.ended.wait_timeout(outcome, rest).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        outcome.clone()
+    }
+
+    /// After [`GRACE`] the machine has ended, whatever its thread still does. When that comes to an end it gives back what the machine
+    /// had: it is the only one that can.
+    fn abandon(&self) {
+        if self.wait_until(Some(Instant::now() + GRACE)).is_none() {
+            tracing::warn!("the machine's thread is busy with work of the host: it is left alone");
+            self.end(self.interrupts.end());
+        }
     }
 }
 
@@ -113,24 +151,29 @@ impl Machine {
         engine::get()?;
         let board = cpu::Board::new(&config)?;
         let interrupts = board.interrupts();
-        let shared =
-            Arc::new(Shared { outcome: Mutex::default(), ended: Condvar::new(), interrupts: interrupts.clone() });
+        let shared = Arc::new(Shared {
+            outcome: Mutex::default(),
+            ended: Condvar::new(),
+            interrupts: interrupts.clone(),
+            streams: config.streams.clone(),
+            bus: config.bus.clone(),
+        });
         config.streams.connect(interrupts.clone());
         let memory: Arc<dyn GuestMemory> = board.physical.clone();
         let line: Arc<dyn Interrupt> = interrupts;
         config.bus.connect(&memory, &line);
-        let (streams, bus) = (config.streams.clone(), config.bus.clone());
         let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                cpu::run(board, config, |outcome| {
-                    *of_thread.outcome() = Some(outcome);
-                    streams.shut();
-                    bus.disconnect();
-                    of_thread.ended.notify_all();
-                });
+                let run = || cpu::run(board, config, |outcome| of_thread.end(outcome));
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                    of_thread.interrupts.set_processor(None);
+                    of_thread.end(Outcome::Failed(panic_text(&*panic)));
+                    // If it panics again, what is left is lost, and nobody else has it.
+                    let _ = catch_unwind(cpu::clear);
+                }
             })
             .map_err(Error::Thread)?;
         Ok(Machine { shared })
@@ -138,13 +181,16 @@ impl Machine {
 
     /// Waits until the machine is off.
     pub fn wait(&self) -> Outcome {
-        let mut outcome = self.shared.outcome();
         loop {
-            if let Some(outcome) = &*outcome {
-                return outcome.clone();
+            if let Some(outcome) = self.shared.wait_until(None) {
+                return outcome;
             }
-            outcome = self.shared.ended.wait(outcome).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until the machine is off, not longer than `limit`; None if it is still on.
+    pub fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
+        self.shared.wait_until(Instant::now().checked_add(limit))
     }
 
     /// How the machine ended, if it did.
@@ -152,9 +198,19 @@ impl Machine {
         self.shared.outcome().clone()
     }
 
-    /// Pulls the plug: the guest gets no time to do anything. Returns at once; [`Machine::wait`] tells when it is off.
+    /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns at once, and the machine is off
+    /// within a second; [`Machine::wait`] tells when. (If the machine's thread is in work of the host's that does not end, such as
+    /// a [`Config::console`] that blocks, the machine counts as off all the same, and its memory is given back when that work ends.)
     pub fn power_off(&self) {
-        self.shared.interrupts.unplug();
+        if self.shared.outcome().is_some() {
+            return;
+        }
+        self.shared.interrupts.unplug(Outcome::Unplugged);
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new().name("unplug".into()).stack_size(128 << 10);
+        if thread.spawn(move || shared.abandon()).is_err() {
+            self.shared.abandon();
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
+use wasmlinux_devices::printable;
 use wasmtime::{Error, FrameInfo, Module, Result, Trap, Val, WasmBacktrace};
 
 const SYS_EXIT_GROUP: i32 = 94;
@@ -109,6 +110,8 @@ impl Task {
     pub(crate) fn run(&mut self, context: &mut Context<'_>) -> Poll<Error> {
         trap::set_current(self.slot.context.get());
         cpu::set_stack_limit(self.slot.stack_limit.get());
+        // A panic passes by, and nothing is left that could be polled then.
+        self.started = false;
         let polled = self.future.as_mut().poll(context);
         trap::set_current(ptr::null());
         self.started = polled.is_pending();
@@ -315,7 +318,8 @@ pub(crate) fn names(backtrace: &WasmBacktrace) -> String {
     let mut text = String::new();
     for frame in backtrace.frames() {
         match frame.func_name() {
-            Some(name) => text.push_str(name),
+            // A name is the program's own choice.
+            Some(name) => text.push_str(&printable(name)),
             None => text.push_str(&format!("function {}", frame.func_index())),
         }
         text.push('\n');

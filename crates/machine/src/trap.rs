@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_HANDLER, RESUME_WAITING};
-use wasmtime::{Func, Module};
+use wasmtime::{Engine, Func, Module};
 use wasmtime_environ::{HostPtr, PtrSize};
 
 /// When the kernel, and not user code, was interrupted: nanoseconds until the next look. The kernel looks itself before it
@@ -145,10 +145,10 @@ pub(crate) fn interrupt_signal() -> i32 {
     libc::SIGRTMIN() + 4
 }
 
-/// Makes that thread of this process look for interrupts.
-pub(crate) fn interrupt_thread(thread: i32) {
+/// Makes that thread of this process look for interrupts. False if it is gone, or the host has no room for another signal.
+pub(crate) fn interrupt_thread(thread: i32) -> bool {
     // SAFETY: a signal whose handler this crate has installed; a thread that is gone gives ESRCH.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) };
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) == 0 }
 }
 
 /// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. True if it is not, but
@@ -448,10 +448,11 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
         }
         if (*info).si_code == libc::SI_TIMER {
             (*interrupts).mark(IRQ_TIMER);
+        } else {
+            (*interrupts).kick_arrived();
         }
         if (*interrupts).unplugged() {
-            // The next entry into the kernel looks why.
-            cpu::set_stack_limit(usize::MAX);
+            return unplugged(&*interrupts, timer, info, context);
         }
         let user = CURRENT.get();
         if user.is_null() {
@@ -479,6 +480,30 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
     }
 }
 
+/// The machine shall end: whatever runs is left, be it the kernel in an endless loop.
+unsafe fn unplugged(
+    interrupts: &Interrupts,
+    timer: libc::timer_t,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // The next entry into the kernel looks why.
+    cpu::set_stack_limit(usize::MAX);
+    // SAFETY: `on_interrupt`'s arguments; code of the kernel and of the program that runs is that of the task that runs. The
+    // frame pointer belongs to it, or to its caller at its very beginning and end.
+    unsafe {
+        let (user, frame) = (CURRENT.get(), &*context.cast::<libc::ucontext_t>());
+        let in_program = !user.is_null() && (*user).function(frame).is_some();
+        if in_program || interrupts.kernel.contains(pc(frame)) {
+            let fp = frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
+            leave(&interrupts.kernel, task::Thrown::Unplugged, fp, info, context);
+        } else {
+            // In the host, which comes to an end by itself.
+            set_timer(timer, LOOK_AGAIN);
+        }
+    }
+}
+
 /// The signals of traps.
 const TRAPS: [i32; 3] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE];
 
@@ -487,16 +512,35 @@ static mut ENGINE_HANDLERS: [libc::sigaction; TRAPS.len()] = {
     unsafe { mem::zeroed() }
 };
 
+/// Makes the calling thread one that can be a processor, whatever signals its creator had blocked. Signals that are not the machine's
+/// are for other threads: their handlers know nothing of stacks like those of tasks.
+pub(crate) fn prepare_thread() {
+    // It would make an alternate stack later on.
+    Engine::tls_eager_initialize();
+    // SAFETY: plain data, initialised by the calls. Nothing runs on the alternate stack now.
+    unsafe {
+        let mut mask: libc::sigset_t = mem::zeroed();
+        libc::sigfillset(&mut mask);
+        for signal in TRAPS.into_iter().chain([libc::SIGBUS, libc::SIGTRAP, libc::SIGABRT, interrupt_signal()]) {
+            libc::sigdelset(&mut mask, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &mask, ptr::null_mut());
+        let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        libc::sigaltstack(&none, ptr::null_mut());
+    }
+}
+
 /// Installs the handlers, after the engine has installed its own.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the handlers are sound on any thread at any time. They run on the stack that was interrupted (no SA_ONSTACK),
-        // which for user code is the task's, and may be entered again while they sleep (SA_NODEFER, empty mask).
+        // SAFETY: the handlers are sound on any thread at any time. On a processor's they run on the stack that was interrupted, which
+        // for user code is the task's: that thread has no alternate stack. Others may need theirs, for handlers that were there before.
+        // They may be entered again while they sleep (SA_NODEFER, empty mask).
         unsafe {
             let mut action: libc::sigaction = mem::zeroed();
             libc::sigemptyset(&mut action.sa_mask);
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
             for (index, signal) in TRAPS.into_iter().enumerate() {
                 action.sa_sigaction = on_trap as *const () as usize;
                 libc::sigaction(signal, ptr::null(), &raw mut ENGINE_HANDLERS[index]);

@@ -6,11 +6,12 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
 use std::io;
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
-use wasmlinux_devices::{Attendant, NetDevice};
+use wasmlinux_devices::{Attendant, NetDevice, panic_text};
 
 /// Turns of one call; then others have their turn.
 const TURNS: usize = 8;
@@ -44,10 +45,13 @@ struct Shared {
     thread: Mutex<Option<Thread>>,
     ended: AtomicBool,
     failed: AtomicBool,
+    /// For the tests: the next work panics.
+    #[cfg(test)]
+    provoked: AtomicBool,
 }
 
 impl Running {
-    pub(crate) fn start(mut reactor: Reactor, waker: Waker, device: &NetDevice) -> io::Result<Running> {
+    pub(crate) fn start(mut reactor: Reactor, waker: Waker, device: &Arc<NetDevice>) -> io::Result<Running> {
         let shared = Arc::new(Shared {
             descriptor: reactor.descriptor(),
             next: AtomicU64::new(reactor.next_time().map_or(NEVER, |next| next.as_micros() as u64)),
@@ -61,13 +65,21 @@ impl Running {
             thread: Mutex::default(),
             ended: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            #[cfg(test)]
+            provoked: AtomicBool::new(false),
         });
         let wire: Arc<dyn Attendant> = shared.clone();
         device.connect_wire(Arc::downgrade(&wire));
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&shared.descriptor), WAKER, Interest::READABLE)?;
-        let of_thread = shared.clone();
-        let thread = std::thread::Builder::new().name("network".into()).spawn(move || of_thread.run(poll))?;
+        let (of_thread, device) = (shared.clone(), device.clone());
+        let run = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| of_thread.run(poll))) {
+                of_thread.failed.store(true, SeqCst);
+                device.fail(panic_text(&*panic));
+            }
+        };
+        let thread = std::thread::Builder::new().name("network".into()).spawn(run)?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
         Ok(Running { shared, thread: Some(thread), cut: false })
     }
@@ -87,7 +99,8 @@ impl Drop for Running {
             thread.thread().unpark();
             let _ = thread.join();
         }
-        if !self.cut {
+        // What a panic has left is not worth another.
+        if !self.cut && !self.shared.reactor.is_poisoned() {
             self.shared.reactor().finish();
         }
     }
@@ -149,6 +162,8 @@ impl Shared {
     /// Works, if nobody else does; who does looks again.
     fn work(&self) {
         self.wanted.store(true, SeqCst);
+        #[cfg(test)]
+        assert!(!self.provoked.load(SeqCst), "provoked");
         let mut turns = 0;
         // Whoever holds the reactor looks again after having let go.
         while self.wanted.load(SeqCst) && !self.failed.load(SeqCst) {
@@ -198,5 +213,56 @@ impl Attendant for Shared {
         {
             thread.unpark();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Network;
+    use std::sync::atomic::Ordering::SeqCst;
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+    use wasmlinux_devices::{Device, GuestMemory, Interrupt};
+
+    /// A machine that is told that its network has failed.
+    struct Told(Mutex<mpsc::Sender<String>>);
+
+    impl Interrupt for Told {
+        fn raise(&self, _: u32) {}
+
+        fn fail(&self, why: String) {
+            self.0.lock().unwrap().send(why).unwrap();
+        }
+    }
+
+    struct NoMemory;
+
+    impl GuestMemory for NoMemory {
+        fn read(&self, _: u32, _: &mut [u8]) -> Option<()> {
+            None
+        }
+        fn write(&self, _: u32, _: &[u8]) -> Option<()> {
+            None
+        }
+        fn load_u16(&self, _: u32) -> Option<u16> {
+            None
+        }
+        fn store_u16(&self, _: u32, _: u16) -> Option<()> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_networks_thread_is_told_to_the_machine() {
+        let network = Network::new(&[]).unwrap();
+        let (teller, told) = mpsc::channel();
+        let device = network.device();
+        device.connect(Arc::new(NoMemory), Arc::new(Told(Mutex::new(teller))));
+        let running = network.start().unwrap();
+        running.shared.provoked.store(true, SeqCst);
+        running.shared.waker.wake().unwrap();
+        let why = told.recv_timeout(Duration::from_secs(10)).expect("to be told");
+        assert!(why.contains("provoked"), "{why}");
+        drop(running);
     }
 }

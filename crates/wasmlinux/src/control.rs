@@ -8,10 +8,11 @@
 use crate::{Errno, Error};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wasmlinux_boundary as boundary;
-use wasmlinux_devices::{StreamReader, StreamWriter, Streams};
+use wasmlinux_devices::{StreamReader, StreamWriter, Streams, panic_text};
 
 /// A message of the control channel or of a host task, ready to be sent.
 pub(crate) struct Message {
@@ -193,10 +194,12 @@ impl Control {
             init: Job::new(Phase::Starting, None),
         });
         let receiver = control.clone();
-        std::thread::Builder::new()
-            .name("wasmlinux-control".into())
-            .stack_size(128 << 10)
-            .spawn(move || receiver.receive(reader))?;
+        std::thread::Builder::new().name("wasmlinux-control".into()).stack_size(128 << 10).spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| receiver.receive(reader))) {
+                receiver.streams.fail(panic_text(&*panic));
+            }
+            receiver.end();
+        })?;
         Ok(control)
     }
 
@@ -258,6 +261,23 @@ impl Control {
         }
     }
 
+    /// Waits until the guest has read what was sent. False if it has not though the machine has computed for so long since, or not
+    /// computed at all in ten times that: it hangs.
+    pub(crate) fn is_heard(&self, patience: Duration) -> bool {
+        let (start, before) = (Instant::now(), self.streams.processor_time().unwrap_or_default());
+        loop {
+            let read = self.writer.try_lock().is_ok_and(|writer| writer.is_read());
+            if read || !matches!(self.init.phase(), Phase::Running { .. }) {
+                return true;
+            }
+            let computed = self.streams.processor_time().unwrap_or_default().saturating_sub(before);
+            if computed >= patience || start.elapsed() >= 10 * patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The receiver thread.
     fn receive(&self, mut reader: StreamReader) {
         loop {
@@ -270,6 +290,10 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// Nothing will be received any more: the machine is off, or as good as that.
+    fn end(&self) {
         let mut jobs = self.jobs();
         jobs.off = true;
         let left = std::mem::take(&mut jobs.by_id);
@@ -289,6 +313,8 @@ impl Control {
                 Phase::Failed { errno: Errno(first), step: message.word(1).unwrap_or(boundary::FAILED_EXEC) }
             }
             boundary::EXITED => Phase::Exited { pid: 0, status: first },
+            #[cfg(test)]
+            tests::PANIC => panic!("provoked"),
             kind => return tracing::warn!(kind, "an unknown message from init"),
         };
         tracing::debug!(id = message.id, ?phase, "from init");

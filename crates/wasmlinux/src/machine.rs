@@ -98,7 +98,8 @@ impl Builder {
         self
     }
 
-    /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they come. The machine waits for it.
+    /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they come. The machine waits for it. Programs of
+    /// the guest have a part in them: see [`Machine::kernel_messages`].
     pub fn kernel_log(mut self, level: u8, writer: impl Write + Send + 'static) -> Builder {
         self.kernel_log = Some((level, Box::new(writer)));
         self
@@ -293,7 +294,8 @@ impl Machine {
         self.computer.power_off();
     }
 
-    /// The last kernel messages (64 KiB at most), in whole lines.
+    /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest have a part in them: whoever shows them in a
+    /// terminal must take out what controls it.
     pub fn kernel_messages(&self) -> String {
         self.console.tail()
     }
@@ -302,7 +304,10 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.computer.power_off();
-        self.wait();
+        self.computer.wait();
+        // Whoever wants to know that what the guest has sent is delivered waits before.
+        let network = self.network.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        network.map(wasmlinux_net::Running::cut);
     }
 }
 

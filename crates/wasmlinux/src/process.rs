@@ -97,6 +97,13 @@ impl Process {
         self.send(self.pid.wrapping_neg(), signal)
     }
 
+    /// Waits until the guest has taken what was asked of it until now, signals for instance. False if it has not though the machine has
+    /// computed for `patience` since, or did not compute at all in ten times that: then its kernel hangs, and only
+    /// [`Machine::power_off`](crate::Machine::power_off) ends it.
+    pub fn is_heard(&self, patience: Duration) -> bool {
+        self.control.is_heard(patience)
+    }
+
     fn send(&self, pid: u32, signal: u32) -> Result<(), Error> {
         match self.job.phase() {
             Phase::Lost { .. } => return Err(Error::Off),

@@ -10,12 +10,20 @@ use wasmlinux_devices::Interrupt;
 struct Cpu {
     pending: Mutex<bool>,
     changed: Condvar,
+    failed: Mutex<Option<String>>,
 }
+
+/// A message that the receiver panics at.
+pub(super) const PANIC: u32 = u32::MAX;
 
 impl Interrupt for Cpu {
     fn raise(&self, _line: u32) {
         *self.pending.lock().unwrap() = true;
         self.changed.notify_one();
+    }
+
+    fn fail(&self, why: String) {
+        *self.failed.lock().unwrap() = Some(why);
     }
 }
 
@@ -177,6 +185,33 @@ fn the_machine_goes_off() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(control.off(Duration::from_secs(20)));
     assert!(matches!(Command::new(control, "more".into()).spawn(), Err(Error::Off)));
+}
+
+#[test]
+fn a_panic_of_the_receiver_ends_the_machine_and_its_jobs() {
+    let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+    streams.connect(cpu.clone());
+    let control = Control::open(&streams).unwrap();
+    let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
+    end.write_all(&message(PANIC, 0, &[], &[])).unwrap();
+    assert!(control.off(Duration::from_secs(20)));
+    assert!(cpu.failed.lock().unwrap().as_ref().is_some_and(|why| why.contains("provoked")));
+    assert!(matches!(Command::new(control, "more".into()).spawn(), Err(Error::Off)));
+}
+
+#[test]
+fn a_guest_that_does_not_listen_is_noticed() {
+    let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+    streams.connect(cpu.clone());
+    let control = Control::open(&streams).unwrap();
+    let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
+    end.write_all(&message(boundary::READY, 0, &[], &[])).unwrap();
+    assert_eq!(control.ready(Duration::from_secs(20)), Phase::Running { pid: 1 });
+    assert!(control.is_heard(Duration::from_millis(1)), "nothing was said");
+    control.send(Message::new(boundary::KILL, 0)).unwrap();
+    assert!(!control.is_heard(Duration::from_millis(20)));
+    assert!(Received::read(&mut end).unwrap().is_some());
+    assert!(control.is_heard(Duration::from_millis(20)));
 }
 
 #[test]

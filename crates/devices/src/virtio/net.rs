@@ -126,6 +126,14 @@ impl NetDevice {
         }
     }
 
+    /// The other end of the wire has failed: the machine ends at once, and this is why.
+    pub fn fail(&self, why: String) {
+        let interrupt = self.wired().connection.as_ref().map(|(_, interrupt)| interrupt.clone());
+        if let Some(interrupt) = interrupt {
+            interrupt.fail(why);
+        }
+    }
+
     fn wired(&self) -> MutexGuard<'_, Wired> {
         self.wired.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,8 @@ use wasmlinux::Process;
 
 /// How long a command that has been asked to end may take, as docker has it.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the machine may compute before it takes a signal.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the machine may take for a command that is killed.
 const KILL_GRACE: Duration = Duration::from_secs(3);
 
@@ -29,8 +31,17 @@ pub(crate) fn forward(process: Process) -> io::Result<()> {
                 (true, _) => exit((128 + signal) as u8),
                 (false, _) => process.signal(signal as u32).and_then(|()| kill_after(process.clone(), GRACE)),
             };
+            end_if_it_hangs(&process, signal);
         }
     })
+}
+
+/// Ends this process if the guest does not take what it was asked for: its kernel hangs.
+fn end_if_it_hangs(process: &Process, signal: i32) {
+    if !process.is_heard(PATIENCE) {
+        complain("the machine does not answer: unplugged");
+        exit((128 + signal) as u8);
+    }
 }
 
 /// Kills the command's process group if it has not ended by then; if even that does nothing, ends this process.

@@ -11,6 +11,7 @@
 #include <linux/panic.h>
 #include <linux/panic_notifier.h>
 #include <linux/ptrace.h>
+#include <linux/sched.h>
 #include <linux/sched/debug.h>
 #include <linux/sched/task.h>
 #include <asm/host.h>
@@ -121,8 +122,10 @@ static int __init init_traps(void)
 early_initcall(init_traps);
 
 /*
- * provoke=bug|oops|trap|stack|panic: fail on purpose after boot, in a task of
- * its own, to see what is printed and what survives.
+ * provoke=bug|oops|trap|stack|panic|loop|poll: fail on purpose after boot, in a
+ * task of its own, to see what is printed and what survives. The last two never
+ * end, one without a call of the host, one with little else; they begin late
+ * enough for a command to run.
  */
 static char *provoked __initdata;
 
@@ -148,6 +151,16 @@ static noinline void use_stack(void)
 	overflow_stack(array);
 }
 
+static noinline void hang(bool poll)
+{
+	schedule_timeout_uninterruptible(HZ / 2);
+	local_irq_disable();
+	while (!poll)
+		barrier();
+	for (;;)
+		host_clock_monotonic();
+}
+
 static int fail(void *how)
 {
 	void (*volatile wild)(void) = (void (*)(void))0x7fffffff;
@@ -162,8 +175,11 @@ static int fail(void *how)
 		use_stack();
 	else if (!strcmp(how, "panic"))
 		panic("provoked");
+	else if (!strcmp(how, "loop") || !strcmp(how, "poll"))
+		hang(!strcmp(how, "poll"));
 	else
-		pr_err("provoke=%s: bug, oops, trap, stack or panic\n", (char *)how);
+		pr_err("provoke=%s: bug, oops, trap, stack, panic, loop or poll\n",
+		       (char *)how);
 	return 0;
 }
 
