@@ -13,6 +13,9 @@ use std::{
 use wasmlinux_boundary::WASM_PAGE;
 use wasmlinux_devices::GuestMemory;
 
+/// Addresses that a process has to have for a machine with a first process and a command: each has a reservation like physical memory's.
+const ADDRESSES: u64 = 4 * 2 * SPACE as u64;
+
 /// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
 /// the kernel is a trap.
 pub(crate) struct Physical {
@@ -32,6 +35,7 @@ impl Physical {
 
     /// `size` in bytes, a multiple of [`WASM_PAGE`].
     pub(crate) fn new(size: usize) -> Result<Physical, Error> {
+        check_limits(size as u64)?;
         let host = |_| Error::HostMemory(io::Error::last_os_error());
         // SAFETY: a constant name; the result is checked.
         let fd = unsafe { libc::memfd_create(c"wasmlinux-memory".as_ptr(), libc::MFD_CLOEXEC) };
@@ -146,6 +150,21 @@ impl Drop for Physical {
         // SAFETY: the reservation of new(), which nothing uses any more: instances keep it alive by an Arc.
         unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
     }
+}
+
+/// A process that makes a file larger than it may dies of a signal, and one without addresses starts a machine in which nothing does.
+fn check_limits(size: u64) -> Result<(), Error> {
+    let limit = |resource| {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: writes to the variable, which stays as it is where that fails.
+        unsafe { libc::getrlimit(resource, &mut limit) };
+        limit.rlim_cur
+    };
+    let (file_size, addresses) = (limit(libc::RLIMIT_FSIZE), limit(libc::RLIMIT_AS));
+    if file_size < size {
+        return Err(Error::FileSize { limit: file_size, size });
+    }
+    if addresses < ADDRESSES { Err(Error::Addresses(addresses)) } else { Ok(()) }
 }
 
 /// Addresses without access: what the engine may assume behind a 32-bit memory without bounds checks.

@@ -1,6 +1,7 @@
 //! What can go wrong, in the caller's words.
 use crate::Errno;
 use crate::machine::{MEMORY_MAX, MEMORY_MIN};
+use wasmlinux_devices::printable;
 use wasmlinux_machine::Outcome;
 
 /// Why something could not be done.
@@ -170,7 +171,7 @@ fn how_it_ended(outcome: &Outcome) -> String {
 /// The kernel's last words, for the end of a message.
 fn last_line(messages: &str) -> String {
     match messages.lines().rev().find(|line| !line.trim().is_empty()) {
-        Some(line) => format!(" (last kernel message: {})", line.trim()),
+        Some(line) => format!(" (last kernel message: {})", printable(line.trim())),
         None => String::new(),
     }
 }

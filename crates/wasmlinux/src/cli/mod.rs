@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use options::{Options, Verb};
 use std::io::Write;
+use wasmlinux_devices::{Printable, printable};
 
 /// Our own failure, as docker has it.
 pub(crate) const STATUS_ERROR: u8 = 125;
@@ -88,7 +89,23 @@ pub(crate) fn explain(error: &wasmlinux::Error) {
         }
         cause = error.source();
     }
+    if let Some(advice) = advice(&text) {
+        text = format!("{text}; {advice}");
+    }
     complain(&text);
+}
+
+/// What to do where the host has refused something, by the number of its error.
+fn advice(text: &str) -> Option<&'static str> {
+    let advices = [
+        (
+            "(os error 11)",
+            "this user has too many threads or signals: end some, or raise the limit (ulimit -u, ulimit -i)",
+        ),
+        ("(os error 12)", "this process may use too little memory: raise the limit (ulimit -v, ulimit -d)"),
+        ("(os error 24)", "this process may open too few files: raise the limit (ulimit -n)"),
+    ];
+    advices.iter().find(|(error, _)| text.contains(error)).map(|(_, advice)| *advice)
 }
 
 /// One line on standard error.
@@ -96,5 +113,10 @@ pub(crate) fn complain(text: &str) {
     // A terminal in raw mode does not return the carriage.
     let end = if terminal::is_raw() { "\r\n" } else { "\n" };
     // A standard error that has gone, with its terminal perhaps, is no reason to fail.
-    let _ = std::io::stderr().write_all(format!("wasmlinux: {text}{end}").as_bytes());
+    let _ = std::io::stderr().write_all(format!("wasmlinux: {}{end}", printable(text)).as_bytes());
+}
+
+/// Standard error for what the guest may have a part in: kernel messages, names of its making. A terminal shows them and obeys nothing.
+pub(crate) fn escaped() -> Printable<std::io::Stderr> {
+    Printable::new(std::io::stderr())
 }

@@ -21,9 +21,8 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Res
 
 /// Carries our standard input to the command. Nobody waits for this thread: it may sleep in a read for ever.
 pub(crate) fn stdin(mut to: StreamWriter) -> io::Result<()> {
+    let mut from = raw(&io::stdin())?;
     spawn("stdin", move || {
-        // One that is closed is at its end.
-        let Ok(mut from) = raw(&io::stdin()) else { return };
         let mut buffer = vec![0; CHUNK];
         loop {
             match from.read(&mut buffer) {
@@ -42,9 +41,8 @@ pub(crate) fn stdin(mut to: StreamWriter) -> io::Result<()> {
 /// Carries a stream of the command to ours. The thread ends when that stream does, or ours takes no more: then the command's
 /// is closed, so that it gets SIGPIPE as it would here.
 pub(crate) fn output(name: &'static str, mut from: StreamReader, to: &impl AsFd) -> io::Result<JoinHandle<()>> {
-    let to = raw(to);
+    let mut to = raw(to)?;
     spawn(name, move || {
-        let Ok(mut to) = to else { return };
         let mut buffer = vec![0; CHUNK];
         loop {
             match from.read(&mut buffer) {

@@ -2,13 +2,14 @@
 use super::options::{Network, Run};
 use super::terminal::Raw;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
-use super::{complain, explain, pump, signals, terminal};
+use super::{complain, escaped, explain, pump, signals, terminal};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 use wasmlinux::{Errno, Error, Machine, Outcome, SpawnStep, Stdio};
+use wasmlinux_devices::printable;
 
 /// Kernel messages that are shown after a panic, in lines.
 const LAST_WORDS: usize = 40;
@@ -19,7 +20,7 @@ const UNPLUG_LIMIT: Duration = Duration::from_secs(2);
 /// The exit status.
 pub(crate) fn run(options: &Run) -> u8 {
     let level = if options.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(escaped).without_time().with_target(false).init();
     let environment = match options.environment() {
         Ok(environment) => environment,
         Err(text) => {
@@ -56,7 +57,7 @@ pub(crate) fn run(options: &Run) -> u8 {
         builder = builder.publish(*port);
     }
     if let Some(level) = options.kernel_log {
-        builder = builder.kernel_log(level, io::stderr());
+        builder = builder.kernel_log(level, escaped());
     }
     let machine = match builder.boot() {
         Ok(machine) => machine,
@@ -194,7 +195,7 @@ fn report_oops(messages: &str) {
     let first = first - usize::from(first > 0 && lines[first - 1].contains("kernel BUG at"));
     complain("the kernel has a bug; what it said:");
     for line in lines[first..].iter().take(LAST_WORDS) {
-        eprintln!("{line}");
+        eprintln!("{}", printable(line));
         if line.contains("[ end trace ") {
             break;
         }
@@ -205,7 +206,7 @@ fn panicked(messages: &str) -> u8 {
     complain("the kernel panicked; its last messages:");
     let lines: Vec<_> = messages.lines().collect();
     for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
-        eprintln!("{line}");
+        eprintln!("{}", printable(line));
     }
     STATUS_PANIC
 }
