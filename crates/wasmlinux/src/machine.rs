@@ -307,7 +307,9 @@ impl Drop for Machine {
         self.computer.wait();
         // Whoever wants to know that what the guest has sent is delivered waits before.
         let network = self.network.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        network.map(wasmlinux_net::Running::cut);
+        if let Some(network) = network {
+            network.cut();
+        }
     }
 }
 
