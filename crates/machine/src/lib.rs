@@ -13,11 +13,13 @@
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
 //!  exceptions.rs heaps for exceptions           allowed.rs  what programs may use of WebAssembly
 //!  program.rs    what a program may be          code.rs   compiled code, and where it is kept
+//!  cost.rs       what compiling it may cost
 //! ```
 mod accesses;
 mod allowed;
 mod clock;
 mod code;
+mod cost;
 mod cpu;
 mod engine;
 mod error;

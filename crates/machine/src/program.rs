@@ -1,10 +1,10 @@
 //! What a program may be. Everything here is hostile input: it is checked before the engine sees it.
-use crate::{ProgramError, accesses, allowed};
+use crate::{ProgramError, accesses, allowed, cost};
 use std::{collections::HashSet, ops::Range};
 use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, MemorySection, RawSection};
 use wasmparser::{BinaryReaderError, CompositeInnerType, FuncType, Parser, Payload, TypeRef, Validator};
 
-/// Limits of the loader. They are far above what compilers make, and keep compilation within minutes and memory.
+/// Limits of the loader, far above what compilers make; those of what compiling costs are in `cost.rs`.
 const CODE_MAX: u64 = 96 << 20;
 const FUNCTION_MAX: u64 = 4 << 20;
 const FUNCTIONS_MAX: u64 = 400_000;
@@ -139,7 +139,7 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
         return Err(ProgramError::Export("_start"));
     }
     let out = state.complete(&out.finish())?;
-    Validator::new_with_features(allowed::features()).validate_all(&out)?;
+    cost::validate(&mut Validator::new_with_features(allowed::features()), &out)?;
     Ok(out)
 }
 
