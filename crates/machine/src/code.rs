@@ -1,24 +1,18 @@
 //! Compiled code: the kernel's and the programs', where it comes from and where it is kept.
 //!
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
-//! executable itself (the bundle), a folder that only this user can write, or the compiler, which is given what
+//! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the compiler, which is given what
 //! `program.rs` has checked.
-use crate::{Error, ProgramError, engine, interrupt::Interrupts, program};
+use crate::{Error, ProgramError, cache::Cache, engine, interrupt::Interrupts, program};
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::Write,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     ptr::NonNull,
-    sync::{
-        Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
 };
 use wasmlinux_boundary::IRQ_MODULE;
 use wasmlinux_devices::{Interrupt, printable};
@@ -31,7 +25,7 @@ use wasmtime_environ::{
 use wasmtime_internal_unwinder::ExceptionTable;
 
 /// SHA-256 of a program's bytes.
-type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// A kernel compiled for a bundle.
 pub struct KernelImage {
@@ -374,7 +368,8 @@ impl Programs {
             };
             let result = compile();
             if let (Ok(module), Some(cache)) = (&result, cache)
-                && let Err(error) = cache.put(&key, module)
+                && let Err(error) =
+                    module.serialize().map_err(std::io::Error::other).and_then(|code| cache.put(&key, &code))
             {
                 tracing::warn!("compiled code is not kept: {error}");
             }
@@ -384,58 +379,5 @@ impl Programs {
         };
         let thread = std::thread::Builder::new().name("compiler".into()).stack_size(COMPILER_STACK).spawn(compile);
         thread.map(drop).map_err(|e| ProgramError::Compile(format!("no thread for the compiler: {e}")))
-    }
-}
-
-/// A folder of compiled code: one file a program and engine.
-struct Cache {
-    folder: PathBuf,
-    /// Tells engines apart whose code is not exchangeable.
-    engine: u64,
-}
-
-impl Cache {
-    /// Makes the folder if absent. It must belong to this user, and nobody else may write it.
-    fn open(folder: &Path) -> std::io::Result<Cache> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let metadata = fs::symlink_metadata(folder)?;
-        // SAFETY: no arguments, cannot fail.
-        let user = unsafe { libc::geteuid() };
-        if !metadata.is_dir() || metadata.uid() != user || metadata.mode() & 0o022 != 0 {
-            return Err(std::io::Error::other("it is not a folder that only this user can write (chmod 700)"));
-        }
-        let mut hasher = DefaultHasher::new();
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        program::FORM.hash(&mut hasher);
-        engine::get().map_err(std::io::Error::other)?.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Cache { folder: folder.into(), engine: hasher.finish() })
-    }
-
-    fn file(&self, key: &Key) -> PathBuf {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(format!("{hex}-{:016x}", self.engine))
-    }
-
-    fn get(&self, key: &Key) -> Option<Module> {
-        let file = self.file(key);
-        if !file.exists() {
-            return None;
-        }
-        // SAFETY: in a folder that only this user can write, by open(), where only put() writes, and never in place.
-        unsafe { Module::deserialize_file(engine::get().ok()?, file) }.ok()
-    }
-
-    fn put(&self, key: &Key, module: &Module) -> std::io::Result<()> {
-        let file = self.file(key);
-        // Another process, or another machine of this one, may compile the same program now.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let temporary = file.with_extension(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
-        let code = module.serialize().map_err(std::io::Error::other)?;
-        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        let written = out.write_all(&code).and_then(|()| fs::rename(&temporary, &file));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
     }
 }

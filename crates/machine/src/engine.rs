@@ -1,6 +1,7 @@
 //! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
-use crate::{exceptions, memory::Creator, stack::Stacks, trap};
+use crate::{exceptions, memory::Creator, program, stack::Stacks, trap};
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
 };
@@ -90,6 +91,24 @@ pub(crate) fn get() -> wasmtime::Result<&'static Engine> {
         })
         .as_ref()
         .map_err(wasmtime::Error::msg)
+}
+
+/// An engine that only compiles, for this processor.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// Tells versions of this library and engines apart whose compiled code is not exchangeable.
+pub(crate) fn identity() -> wasmtime::Result<u64> {
+    static IDENTITY: OnceLock<u64> = OnceLock::new();
+    if let Some(identity) = IDENTITY.get() {
+        return Ok(*identity);
+    }
+    let mut hasher = DefaultHasher::new();
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    program::FORM.hash(&mut hasher);
+    compiling()?.precompile_compatibility_hash().hash(&mut hasher);
+    Ok(*IDENTITY.get_or_init(|| hasher.finish()))
 }
 
 /// An engine that compiles for any x86-64 processor of the last decade, rather than for this one.

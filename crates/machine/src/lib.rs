@@ -12,11 +12,12 @@
 //!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
 //!  exceptions.rs heaps for exceptions           allowed.rs  what programs may use of WebAssembly
-//!  program.rs    what a program may be          code.rs   compiled code, and where it is kept
-//!  cost.rs       what compiling it may cost
+//!  program.rs    what a program may be          code.rs   compiled code
+//!  cost.rs       what compiling it may cost     cache.rs  where compiled code is kept
 //! ```
 mod accesses;
 mod allowed;
+mod cache;
 mod clock;
 mod code;
 mod cost;
