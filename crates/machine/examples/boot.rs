@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         initramfs: vec![guest.initramfs().into()],
         guest,
         cache: None,
+        compiler: Default::default(),
         streams: Streams::new(),
         bus: Default::default(),
         console: Box::new(|text| {

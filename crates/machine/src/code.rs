@@ -1,21 +1,19 @@
-//! Compiled code: the kernel's and the programs', where it comes from and where it is kept.
+//! Compiled code: the kernel's and the programs', and what the machine knows about it.
 //!
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
-//! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the compiler, which is given what
-//! `program.rs` has checked.
-use crate::{Error, ProgramError, cache::Cache, engine, interrupt::Interrupts, program};
+//! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
+//! compiler (`compiler`), which compiles what `program.rs` has checked.
+use crate::{Error, ProgramError, engine, program};
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     fs,
     io::Write,
-    path::Path,
     ptr::NonNull,
-    sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
+    sync::{LazyLock, Mutex, PoisonError},
 };
-use wasmlinux_boundary::IRQ_MODULE;
-use wasmlinux_devices::{Interrupt, printable};
+use wasmlinux_devices::printable;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
 use wasmtime::{Engine, Module};
 use wasmtime_environ::{
@@ -79,6 +77,13 @@ impl Guest {
     /// The base root file system, a cpio archive; empty if there is none.
     pub fn initramfs(&self) -> &'static [u8] {
         self.bundle.first(Kind::Initramfs).map_or(&[], |entry| entry.data)
+    }
+
+    /// The code that came along for a program.
+    pub(crate) fn program(&self, key: &Key) -> Option<Module> {
+        let entry = self.bundle.keyed(Kind::ProgramCode, key)?;
+        // SAFETY: part of the executable, by load().
+        unsafe { in_place(engine::get().ok()?, entry.data) }.ok()
     }
 
     pub(crate) fn kernel(&self) -> Result<Module, Error> {
@@ -171,7 +176,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    fn new(module: Module) -> Program {
+    pub(crate) fn new(module: Module) -> Program {
         map_for_profilers(&module);
         let text = module.text().as_ptr() as usize;
         let mut functions: Vec<_> = module
@@ -267,117 +272,5 @@ fn map_for_profilers(module: &Module) {
     let file = fs::OpenOptions::new().append(true).create(true).open(&path);
     if let Err(error) = file.and_then(|mut file| file.write_all(lines.as_bytes())) {
         tracing::warn!("{path}: {error}");
-    }
-}
-
-/// Programs in memory that no task runs any more, at most.
-const IDLE_MAX: usize = 32;
-/// Bytes of stack of a compiler's thread.
-const COMPILER_STACK: usize = 16 << 20;
-/// Programs that are compiled at the same time, at most. Each may take gigabytes.
-const COMPILERS: usize = 2;
-/// Refused programs that are remembered, at most.
-const REFUSED_MAX: usize = 64;
-
-/// A machine's programs.
-pub(crate) struct Programs {
-    guest: Guest,
-    cache: Option<Arc<Cache>>,
-    loaded: HashMap<Key, Arc<Program>>,
-    refused: HashMap<Key, ProgramError>,
-    compiling: HashSet<Key>,
-    results: (mpsc::Sender<Compiled>, mpsc::Receiver<Compiled>),
-    interrupts: Arc<Interrupts>,
-}
-
-/// What a compiler's thread gives.
-type Compiled = (Key, Result<Module, ProgramError>);
-
-impl Programs {
-    pub(crate) fn new(guest: Guest, cache: Option<&Path>, interrupts: Arc<Interrupts>) -> Programs {
-        let cache = cache.and_then(|path| match Cache::open(path) {
-            Ok(cache) => Some(Arc::new(cache)),
-            Err(error) => {
-                tracing::warn!("compiled code is not kept in {}: {error}", path.display());
-                None
-            }
-        });
-        Programs {
-            guest,
-            cache,
-            loaded: HashMap::new(),
-            refused: HashMap::new(),
-            compiling: HashSet::new(),
-            results: mpsc::channel(),
-            interrupts,
-        }
-    }
-
-    /// The program of these bytes; None while it is being compiled, on a thread of its own: then IRQ_MODULE tells to ask again.
-    pub(crate) fn load(&mut self, wasm: &[u8]) -> Result<Option<Arc<Program>>, ProgramError> {
-        for (key, result) in self.results.1.try_iter().collect::<Vec<_>>() {
-            self.compiling.remove(&key);
-            match result {
-                Ok(module) => drop(self.keep(key, module)),
-                Err(error) => {
-                    if self.refused.len() >= REFUSED_MAX {
-                        self.refused.clear();
-                    }
-                    self.refused.insert(key, error);
-                }
-            }
-        }
-        program::check_size(wasm)?;
-        let key: Key = Sha256::digest(wasm).into();
-        if let Some(program) = self.loaded.get(&key) {
-            return Ok(Some(program.clone()));
-        }
-        if let Some(error) = self.refused.remove(&key) {
-            return Err(error);
-        }
-        let engine = engine::get().map_err(|e| ProgramError::Compile(format!("{e:#}")))?;
-        let bundled = self.guest.bundle.keyed(Kind::ProgramCode, &key).and_then(|entry| {
-            // SAFETY: part of the executable, by Guest::load().
-            unsafe { in_place(engine, entry.data) }.ok()
-        });
-        if let Some(module) = bundled.or_else(|| self.cache.as_ref()?.get(&key)) {
-            return Ok(Some(self.keep(key, module)));
-        }
-        if self.compiling.len() < COMPILERS && self.compiling.insert(key) {
-            self.compile(key, wasm.to_vec())?;
-        }
-        Ok(None)
-    }
-
-    fn keep(&mut self, key: Key, module: Module) -> Arc<Program> {
-        if self.loaded.len() >= IDLE_MAX {
-            self.loaded.retain(|_, program| Arc::strong_count(program) > 1);
-        }
-        let program = Arc::new(Program::new(module));
-        self.loaded.insert(key, program.clone());
-        program
-    }
-
-    fn compile(&self, key: Key, wasm: Vec<u8>) -> Result<(), ProgramError> {
-        let (cache, results, interrupts) = (self.cache.clone(), self.results.0.clone(), self.interrupts.clone());
-        let compile = move || {
-            let compile = || {
-                let prepared = program::prepare(&wasm)?;
-                let compiled = engine::get().and_then(|engine| Module::new(engine, prepared));
-                compiled.map_err(|e| ProgramError::Compile(format!("{e:#}")))
-            };
-            let result = compile();
-            if let (Ok(module), Some(cache)) = (&result, cache)
-                && let Err(error) =
-                    module.serialize().map_err(std::io::Error::other).and_then(|code| cache.put(&key, &code))
-            {
-                tracing::warn!("compiled code is not kept: {error}");
-            }
-            // Nobody listens once the machine is off.
-            let _ = results.send((key, result));
-            interrupts.raise(IRQ_MODULE);
-        };
-        let thread = std::thread::Builder::new().name("compiler".into()).stack_size(COMPILER_STACK).spawn(compile);
-        thread.map(drop).map_err(|e| ProgramError::Compile(format!("no thread for the compiler: {e}")))
     }
 }

@@ -1,12 +1,17 @@
-//! What compiling a function costs beyond its bytes: programs that would cost far more than compilers make of sources are refused
-//! before the compiler sees them. What passes is bounded by the limits of the compiler's process (`compiler`).
+//! What compiling a function costs beyond its bytes: programs that would cost far more than
+//! compilers make of sources are refused before the compiler sees them. What passes is bounded by
+//! the limits of the compiler's process (`compiler`).
 //!
-//! The engine's compiler takes time and memory that grow faster than a function does in three things (figures of one processor):
-//! - *Variables where paths meet.* A variable that lives there may get a value of its own in each such place: 3,000 variables and
-//!   as many places, 60 KB, take 4 s and 370 MB; 1,000 and 10,000 take more than 37 s. The interpreter of CPython, one of the largest
-//!   functions that there are, has a product of some 10 million, of which it needs little.
-//! - *Targets of `br_table`.* Each is an edge with a value for each of those variables; 3.9 million targets take 2.3 GB without any.
-//! - *Values at the same time*, the height of the operand stack: the time grows by its square, 10,000 of them (72 KB) take 5 s.
+//! The engine's compiler takes time and memory that grow faster than a function does in three
+//! things (figures of one processor):
+//! - *Variables where paths meet.* A variable that lives there may get a value of its own in each
+//!   such place: 3,000 variables and as many places, 60 KB, take 4 s and 370 MB; 1,000 and 10,000
+//!   take more than 37 s. The interpreter of CPython, one of the largest functions that there are,
+//!   has a product of some 10 million, of which it needs little.
+//! - *Targets of `br_table`.* Each is an edge with a value for each of those variables; 3.9 million
+//!   targets take 2.3 GB without any.
+//! - *Values at the same time*, the height of the operand stack: the time grows by its square,
+//!   10,000 of them (72 KB) take 5 s.
 use crate::ProgramError;
 use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator};
 use wasmparser::{Parser, ValidPayload, Validator, ValidatorResources};
@@ -15,7 +20,8 @@ use wasmparser::{Parser, ValidPayload, Validator, ValidatorResources};
 const HEIGHT_MAX: u64 = 4000;
 /// Targets of all `br_table` of a function.
 const TARGETS_MAX: u64 = 1 << 18;
-/// Of a function: parameters and local variables, times the places where paths meet and targets of `br_table`.
+/// Of a function: parameters and local variables, times the places where paths meet and targets of
+/// `br_table`.
 const PRODUCT_MAX: u64 = 100_000_000;
 
 fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError> {

@@ -1,13 +1,14 @@
 //! The processor: polls the future of the current task, and acts on what it asked for when it suspends.
 use crate::{
-    Config, ConsoleSink, Error, Outcome,
+    Config, ConsoleSink, Error, Outcome, ProgramError,
     clock::Clock,
-    code::{Program, Programs},
+    code::Program,
     hypercall,
     instance::{self, TaskData},
     interrupt::Interrupts,
     leave::KernelCode,
     physical::Physical,
+    programs::{Job, Programs},
     space::{Format, Space},
     task::{self, Entry, Task, UserStart},
     trap,
@@ -126,9 +127,20 @@ pub(crate) enum Request {
     Halt,
     /// Do what a device has to do now.
     Attend,
-    /// Compile the program at this physical address and length.
-    Load(u32, u32),
+    /// Load the program at this physical address and length, for this user.
+    Load {
+        at: u32,
+        len: u32,
+        user: u32,
+    },
     PowerOff(u32),
+}
+
+/// What a handle of module_load() is good for.
+pub(crate) enum Handle {
+    Ready(Arc<Program>),
+    /// It waits for the compiler; without a handle it does not.
+    Waiting(Arc<Job>),
 }
 
 /// A task made, with its stack pointer, or gone.
@@ -146,7 +158,7 @@ pub(crate) struct Cpu {
     pub(crate) console: ConsoleSink,
     programs: Programs,
     /// Programs loaded, until module_drop().
-    pub(crate) handles: HashMap<u32, Arc<Program>>,
+    pub(crate) handles: HashMap<u32, Handle>,
     next_handle: u32,
     /// Address spaces by their page directory.
     spaces: HashMap<u32, Arc<Space>>,
@@ -209,22 +221,47 @@ impl Cpu {
     }
 
     /// A handle, or a negative errno.
-    fn load(&mut self, at: u32, len: u32) -> i32 {
+    fn load(&mut self, at: u32, len: u32, user: u32) -> i32 {
         let board = self.board.clone();
         let Some(wasm) = board.physical.slice(at, len) else { return -libc::EFAULT };
-        match self.programs.load(wasm) {
-            Ok(None) => boundary::MODULE_PENDING,
-            Ok(Some(program)) => {
-                self.next_handle = (self.next_handle + 1) & 0x3fff_ffff;
-                self.handles.insert(self.next_handle, program);
+        match self.programs.load(wasm, user) {
+            Ok(handle) => {
+                // Those in use are far fewer.
+                while self.handles.contains_key(&self.next_handle) {
+                    self.next_handle = (self.next_handle + 1) & 0x3fff_ffff;
+                }
+                self.handles.insert(self.next_handle, handle);
                 self.next_handle as i32
             }
-            Err(error) => {
-                // It may name what the program names.
-                let error = printable(&error.to_string());
-                (self.console)(format!("<3>[machine] program refused: {error}\n").as_bytes());
-                -libc::ENOEXEC
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// What has become of a program that was asked for: 0, MODULE_PENDING or a negative errno.
+    pub(crate) fn load_state(&mut self, handle: u32) -> wasmtime::Result<i32> {
+        let job = match self.handles.get(&handle) {
+            Some(Handle::Ready(_)) => return Ok(0),
+            Some(Handle::Waiting(job)) => job.clone(),
+            None => return Err(wasmtime::Error::msg("module_state() of no handle")),
+        };
+        Ok(match self.programs.take(&job) {
+            None => boundary::MODULE_PENDING,
+            Some(Ok(program)) => {
+                self.handles.insert(handle, Handle::Ready(program));
+                0
             }
+            Some(Err(error)) => self.refuse(&error),
+        })
+    }
+
+    /// Says why a program is refused, and gives the errno for it.
+    fn refuse(&mut self, error: &ProgramError) -> i32 {
+        // It may name what the program names.
+        let text = printable(&error.to_string());
+        (self.console)(format!("<3>[machine] program refused: {text}\n").as_bytes());
+        match error {
+            ProgramError::Resources(_) => -libc::ENOMEM,
+            _ => -libc::ENOEXEC,
         }
     }
 }
@@ -326,6 +363,7 @@ thread_local! {
 fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     let interrupts = board.interrupts();
     let clock = Clock::new()?;
+    let compiler = config.compiler.resolve()?;
     trap::set_processor(Arc::as_ptr(&interrupts), clock.timer());
     // SAFETY: no arguments, cannot fail.
     interrupts.set_processor(Some(unsafe { libc::gettid() }));
@@ -336,7 +374,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         streams: config.streams,
         bus: config.bus,
         console: config.console,
-        programs: Programs::new(config.guest, config.cache.as_deref(), interrupts.clone()),
+        programs: Programs::new(config.guest, config.cache.as_deref(), compiler, interrupts.clone()),
         handles: HashMap::new(),
         next_handle: 0,
         spaces: HashMap::new(),
@@ -417,7 +455,7 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
             }
             Some(Request::Halt) => halt(&bus, interrupts),
             Some(Request::Attend) => attend(&bus),
-            Some(Request::Load(at, len)) => cpu(|cpu| cpu.load_result = cpu.load(at, len)),
+            Some(Request::Load { at, len, user }) => cpu(|cpu| cpu.load_result = cpu.load(at, len, user)),
             Some(Request::PowerOff(how)) => {
                 attend(&bus);
                 return match how {

@@ -37,6 +37,15 @@ pub enum Error {
         /// The memory of the machine, in bytes.
         size: u64,
     },
+    /// What was named as the compiler of programs cannot be started.
+    #[error("{} cannot be the compiler of programs: name an executable such as `wasmlinux` of this version", .executable.display())]
+    Compiler {
+        /// The executable that was named.
+        executable: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel does not fit this machine.
     #[error("the kernel does not fit this machine: {0}")]
     Kernel(String),
@@ -88,4 +97,10 @@ pub enum ProgramError {
     /// The engine could not compile it.
     #[error("it does not compile: {0}")]
     Compile(String),
+    /// The compiler, a process of its own, says so.
+    #[error("{0}")]
+    Refused(String),
+    /// The host has too little of something to compile it; later it may have enough.
+    #[error("it cannot be compiled now: {0}")]
+    Resources(String),
 }

@@ -1,7 +1,7 @@
 //! What the kernel imports: `docs/machine.md` describes each.
 use crate::{
     clock::Clock,
-    cpu::{self, Change, Request, cpu, suspend},
+    cpu::{self, Change, Handle, Request, cpu, suspend},
     engine,
     instance::TaskData,
     stack,
@@ -126,17 +126,20 @@ fn stack_check_slow(here: usize) -> Result<()> {
 fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     // Reading compiled code needs more stack than a task has, so the processor's thread does it.
-    linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len): (u32, u32)| {
+    linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len, user): (u32, u32, u32)| {
         Box::new(async move {
-            suspend(Request::Load(at, len)).await?;
+            suspend(Request::Load { at, len, user }).await?;
             Ok(cpu::load_result())
         })
     })?;
+    linker.func_wrap(m, "module_state", |handle: u32| cpu(|cpu| cpu.load_state(handle)))?;
     linker.func_wrap(m, "module_drop", |handle: u32| cpu(|cpu| drop(cpu.handles.remove(&handle))))?;
     linker.func_wrap(m, "user_exec", |handle: u32, pgd: u32, sp: u32| {
         cpu(|cpu| {
-            let program =
-                cpu.handles.get(&handle).ok_or_else(|| Error::msg("user_exec() of no loaded program"))?.clone();
+            let Some(Handle::Ready(program)) = cpu.handles.get(&handle) else {
+                return Err(Error::msg("user_exec() of no loaded program"));
+            };
+            let program = program.clone();
             let globals = program.stack_pointer.map(|index| (index, Val::I32(sp as i32))).into_iter().collect();
             cpu.starts
                 .insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), parent: None, globals });

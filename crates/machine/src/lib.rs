@@ -13,13 +13,15 @@
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
 //!  exceptions.rs heaps for exceptions           allowed.rs  what programs may use of WebAssembly
 //!  program.rs    what a program may be          code.rs   compiled code
-//!  cost.rs       what compiling it may cost     cache.rs  where compiled code is kept
+//!  cost.rs       what compiling it may cost     programs.rs  programs that wait for the compiler
+//!                                               (compiler/), and what is kept (cache.rs)
 //! ```
 mod accesses;
 mod allowed;
 mod cache;
 mod clock;
 mod code;
+mod compiler;
 mod cost;
 mod cpu;
 mod engine;
@@ -33,12 +35,14 @@ mod leave;
 mod memory;
 mod physical;
 mod program;
+mod programs;
 mod space;
 mod stack;
 mod task;
 mod trap;
 
 pub use code::{Guest, KernelImage, compile_kernel, compile_program};
+pub use compiler::{Compiler, compile_if_asked};
 pub use error::{Error, ProgramError};
 
 use interrupt::Interrupts;
@@ -66,6 +70,8 @@ pub struct Config {
     pub guest: Guest,
     /// A folder for the compiled code of other programs, made if absent; without one they are compiled at each boot.
     pub cache: Option<PathBuf>,
+    /// Where those are compiled.
+    pub compiler: Compiler,
     /// The byte pipes between host and guest.
     pub streams: Arc<Streams>,
     /// The devices with registers.
@@ -149,9 +155,12 @@ impl Machine {
     /// Builds a machine and switches it on.
     ///
     /// # Errors
-    /// If the host cannot give the memory, or the kernel does not fit this machine.
+    /// If the host cannot give the memory, the kernel does not fit this machine, or
+    /// [`Config::compiler`] is no executable.
     pub fn power_on(config: Config) -> Result<Machine, Error> {
         engine::get()?;
+        // What was named must be there.
+        config.compiler.resolve()?;
         let board = cpu::Board::new(&config)?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {

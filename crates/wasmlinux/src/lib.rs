@@ -41,5 +41,5 @@ pub use machine::{Builder, MEMORY_DEFAULT, MEMORY_MAX, MEMORY_MIN, Machine};
 pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
-pub use wasmlinux_machine::Outcome;
+pub use wasmlinux_machine::{Compiler, Outcome, compile_if_asked};
 pub use wasmlinux_net::{Protocol, Publish, PublishError};

@@ -3,7 +3,7 @@ use crate::command::Command;
 use crate::control::{Control, Message, Phase};
 use crate::guest::guest;
 use crate::task::HostTask;
-use crate::{Error, Outcome};
+use crate::{Compiler, Error, Outcome};
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -41,6 +41,7 @@ pub struct Builder {
     kernel_args: Vec<String>,
     kernel_log: Option<(u8, Box<dyn Write + Send>)>,
     cache: Option<PathBuf>,
+    compiler: Compiler,
     network: bool,
     publish: Vec<Publish>,
 }
@@ -55,6 +56,7 @@ impl Builder {
             kernel_args: Vec::new(),
             kernel_log: None,
             cache: default_cache(),
+            compiler: Compiler::Default,
             network: true,
             publish: Vec::new(),
         }
@@ -106,9 +108,18 @@ impl Builder {
     }
 
     /// The folder in which compiled programs are kept, None for nowhere. What lies in it is executed: it must
-    /// not be writable by others. The default is `wasmlinux` in the user's cache folder.
+    /// not be writable by others. It holds 1 GiB and 1,000 programs at most, of which the oldest go
+    /// first; other files in it are left alone. The default is `wasmlinux` in the user's cache folder.
     pub fn cache(mut self, folder: Option<PathBuf>) -> Builder {
         self.cache = folder;
+        self
+    }
+
+    /// Where the guest's programs are compiled that did not come with this library and are not in the
+    /// cache: see [`Compiler`]. Programs whose machines run what they do not trust should call
+    /// [`crate::compile_if_asked`] first in their `main`, or name an executable here.
+    pub fn compiler(mut self, compiler: Compiler) -> Builder {
+        self.compiler = compiler;
         self
     }
 
@@ -161,6 +172,7 @@ impl Builder {
             initramfs: vec![Cow::Borrowed(base), Cow::Owned(added)],
             guest: bundle.clone(),
             cache: self.cache,
+            compiler: self.compiler,
             streams: streams.clone(),
             bus: Arc::new(bus),
             console: Box::new(console.sink()),

@@ -4,5 +4,6 @@
 mod cli;
 
 fn main() -> ! {
+    wasmlinux::compile_if_asked();
     std::process::exit(cli::main().into())
 }

@@ -10,6 +10,7 @@
  * writable mappings is not kept.
  */
 #include <linux/binfmts.h>
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/init.h>
@@ -23,6 +24,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/uidgid.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
 #include <asm/host.h>
@@ -299,14 +301,25 @@ static int __init init_images(void)
 }
 core_initcall(init_images);
 
+/*
+ * The host's handle of a program. While it is being compiled, having the handle
+ * is what keeps it so: a task that is killed gives it back.
+ */
 static int compile(const void *bytes, size_t size)
 {
-	int module = host_module_load(bytes, size);
+	int module = host_module_load(bytes, size,
+				      from_kuid(&init_user_ns, current_uid()));
+	int state;
 
-	if (module == MACHINE_MODULE_PENDING &&
-	    wait_event_killable(compiled, (module = host_module_load(bytes, size)) !=
+	if (module < 0)
+		return module;
+	if (wait_event_killable(compiled, (state = host_module_state(module)) !=
 				MACHINE_MODULE_PENDING))
-		return -EINTR;
+		state = -EINTR;
+	if (state < 0) {
+		host_module_drop(module);
+		return state;
+	}
 	return module;
 }
 

@@ -34,7 +34,9 @@ HOST_IMPORT(task_switch)
 void host_task_switch(unsigned long task);
 
 HOST_IMPORT(module_load)
-int host_module_load(const void *image, unsigned long len);
+int host_module_load(const void *image, unsigned long len, unsigned int user);
+HOST_IMPORT(module_state)
+int host_module_state(int module);
 HOST_IMPORT(module_drop)
 void host_module_drop(int module);
 HOST_IMPORT(user_exec)
