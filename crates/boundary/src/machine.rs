@@ -4,7 +4,7 @@ use crate::table::{constants, header};
 /// The module name of every function that the kernel imports from the machine.
 pub const IMPORT_MODULE: &str = "machine";
 /// The version of the machine that this crate describes; the kernel says in its [`BOOT_INFO`] which it was built for.
-pub const MACHINE_VERSION: u32 = 1;
+pub const MACHINE_VERSION: u32 = 2;
 /// A page of WebAssembly, in bytes.
 pub const WASM_PAGE: u32 = 65536;
 

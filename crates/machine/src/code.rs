@@ -3,7 +3,11 @@
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
 //! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
 //! compiler (`compiler`), which compiles what `program.rs` has checked.
-use crate::{Error, ProgramError, engine, program};
+use crate::{
+    Error, ProgramError, engine,
+    limits::{Charge, TABLE_ENTRY},
+    program,
+};
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 use std::{
@@ -11,7 +15,7 @@ use std::{
     fs,
     io::Write,
     ptr::NonNull,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
 };
 use wasmlinux_devices::printable;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
@@ -143,6 +147,10 @@ const FRAME_MADE: usize = 4;
 const RET: [u8; 2] = [0xc3, 0xc2];
 
 impl Function {
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
     /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of
     /// it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
     pub(crate) fn without_frame(&self, pc: usize) -> Option<usize> {
@@ -167,6 +175,10 @@ pub(crate) struct Program {
     pub(crate) thread_pointer: Option<usize>,
     /// An instance with other globals and memory is as good as new.
     pub(crate) reusable: bool,
+    /// Bytes of the tables of an instance, at most.
+    pub(crate) tables: usize,
+    /// What its code takes of the host, once that is known to the machine's ledger.
+    pub(crate) charge: OnceLock<Charge>,
     /// Sorted by address.
     functions: Vec<Function>,
     /// The calls that have a landing place for exceptions: their return addresses, sorted.
@@ -189,12 +201,16 @@ impl Program {
         let imports = module.imports().len();
         let reusable = module.get_export(program::REUSABLE).is_some();
         let traps = section(&module, ELF_WASMTIME_TRAPS).to_vec();
+        let resources = module.resources_required();
+        let entries = resources.max_initial_table_size.unwrap_or(0) as usize;
         let at = |name| globals.iter().position(|global| global == name);
         let mut program = Program {
             imports,
             stack_pointer: at("__stack_pointer"),
             thread_pointer: at("__wasm_tp"),
             reusable,
+            tables: resources.num_tables as usize * entries * TABLE_ENTRY,
+            charge: OnceLock::new(),
             traps,
             globals,
             functions,

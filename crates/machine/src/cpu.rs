@@ -7,10 +7,12 @@ use crate::{
     instance::{self, TaskData},
     interrupt::Interrupts,
     leave::KernelCode,
+    limits::{self, CODE_MAPS, Charge, Cost, Ledger, SPACE_ADDRESS, SPACE_MAPS, TASK_ADDRESS, TASK_MAPS},
+    overflow,
     physical::Physical,
     programs::{Job, Programs},
     space::{Format, Space},
-    task::{self, Entry, Task, UserStart},
+    task::{self, Entry, Image, Task, UserStart},
     trap,
 };
 use std::{
@@ -34,6 +36,9 @@ const ATTEND_WITHIN: u64 = 200_000;
 
 /// What is soldered on: memory with the kernel in it, as a boot loader leaves it.
 pub(crate) struct Board {
+    ledger: Arc<Ledger>,
+    /// Of physical memory.
+    _reserved: Charge,
     pub(crate) physical: Arc<Physical>,
     pub(crate) format: Format,
     pub(crate) kernel: InstancePre<TaskData>,
@@ -58,6 +63,8 @@ impl Board {
             return Err(Error::CommandLine(config.cmdline.len()));
         }
 
+        let ledger = Ledger::new(size);
+        let reserved = ledger.charge_anyway(Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() });
         let physical = Arc::new(Physical::new(size as usize)?);
         let fits = |at: u32, len: usize| {
             let slice = u32::try_from(len).ok().and_then(|len| physical.slice(at, len));
@@ -103,7 +110,17 @@ impl Board {
         let code = KernelCode::new(kernel.module())?;
         let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code));
         let (init_task, init_stack_top) = (guest.symbol("init_task")?, guest.symbol("init_stack_top")?);
-        Ok(Board { physical, format, kernel, oops_buffer, interrupts, init_task, init_stack_top })
+        Ok(Board {
+            ledger,
+            _reserved: reserved,
+            physical,
+            format,
+            kernel,
+            oops_buffer,
+            interrupts,
+            init_task,
+            init_stack_top,
+        })
     }
 
     pub(crate) fn interrupts(&self) -> Arc<Interrupts> {
@@ -143,15 +160,16 @@ pub(crate) enum Handle {
     Waiting(Arc<Job>),
 }
 
-/// A task made, with its stack pointer, or gone.
+/// A task made, with its stack pointer and what it takes of the host, or gone.
 pub(crate) enum Change {
-    Created(u32, u32),
+    Created(u32, u32, Charge),
     Destroyed(u32),
 }
 
 /// The state of a processor, and of what is plugged into it.
 pub(crate) struct Cpu {
     pub(crate) board: Arc<Board>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) clock: Clock,
     pub(crate) streams: Arc<Streams>,
     pub(crate) bus: Arc<Bus>,
@@ -164,6 +182,8 @@ pub(crate) struct Cpu {
     spaces: HashMap<u32, Arc<Space>>,
     /// What tasks run when they enter user mode next.
     pub(crate) starts: HashMap<u32, UserStart>,
+    /// What tasks have reserved for the program that they are about to execute.
+    pub(crate) images: HashMap<u32, Image>,
     /// The task that runs.
     pub(crate) current: u32,
     /// A device waits for its attendant's work.
@@ -183,8 +203,8 @@ impl Cpu {
     }
 
     /// Nobody's yet.
-    pub(crate) fn new_space(&self) -> std::io::Result<Arc<Space>> {
-        Ok(Arc::new(Space::new(self.board.physical.clone(), self.board.format)?))
+    pub(crate) fn new_space(&self, charge: Charge) -> std::io::Result<Arc<Space>> {
+        Space::new(self.board.physical.clone(), self.board.format, charge)
     }
 
     pub(crate) fn bind_space(&mut self, pgd: u32, space: Arc<Space>, parent: Option<&Space>) {
@@ -220,11 +240,27 @@ impl Cpu {
         first
     }
 
+    /// Whether the machine may have the code of this program in memory, after that of others that nobody runs was forgotten.
+    fn charge_code(&mut self, program: &Program) -> bool {
+        if program.charge.get().is_some() {
+            return true;
+        }
+        let image = program.module.image_range();
+        let cost = Cost { maps: CODE_MAPS, code: image.end.addr() - image.start.addr(), ..Cost::default() };
+        let charge = self.ledger.charge(cost).or_else(|| {
+            instance::clear();
+            self.programs.clear_idle();
+            self.ledger.charge(cost)
+        });
+        charge.is_some_and(|charge| program.charge.set(charge).is_ok())
+    }
+
     /// A handle, or a negative errno.
     fn load(&mut self, at: u32, len: u32, user: u32) -> i32 {
         let board = self.board.clone();
         let Some(wasm) = board.physical.slice(at, len) else { return -libc::EFAULT };
         match self.programs.load(wasm, user) {
+            Ok(Handle::Ready(program)) if !self.charge_code(&program) => -libc::ENOMEM,
             Ok(handle) => {
                 // Those in use are far fewer.
                 while self.handles.contains_key(&self.next_handle) {
@@ -246,6 +282,7 @@ impl Cpu {
         };
         Ok(match self.programs.take(&job) {
             None => boundary::MODULE_PENDING,
+            Some(Ok(program)) if !self.charge_code(&program) => -libc::ENOMEM,
             Some(Ok(program)) => {
                 self.handles.insert(handle, Handle::Ready(program));
                 0
@@ -293,11 +330,37 @@ struct Suspend(bool);
 impl Future for Suspend {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+        if !std::mem::replace(&mut self.0, true) {
+            let marker = 0u8;
+            SUSPENDED_AT.set(&raw const marker as usize);
+            return Poll::Pending;
+        }
+        let limit = RAISE_LIMIT.take();
+        if limit != 0 {
+            trap::raise_stack_limit(limit);
+        }
+        Poll::Ready(())
     }
 }
 
+/// The stack pointer with which a task suspended on this thread last.
+pub(crate) fn suspended_at() -> usize {
+    SUSPENDED_AT.get()
+}
+
+/// The engine's stack limit that the task which is polled next shall go on with; 0 for its own.
+pub(crate) fn raise_limit(limit: usize) {
+    RAISE_LIMIT.set(limit);
+}
+
+/// Gives back what the stacks of sleeping tasks do not need.
+pub(crate) fn trim_stacks() {
+    TASKS.with_borrow(|tasks| tasks.values().for_each(Task::trim_stack));
+}
+
 thread_local! {
+    static SUSPENDED_AT: Cell<usize> = const { Cell::new(0) };
+    static RAISE_LIMIT: Cell<usize> = const { Cell::new(0) };
     /// Set while a task is polled so that its frames end: no backtrace, so that the engine makes none.
     static LEAVE: Cell<Option<WasmBacktrace>> = const { Cell::new(None) };
     /// Without a frame.
@@ -353,6 +416,7 @@ pub(crate) fn clear() {
     drop(tasks);
     instance::clear();
     drop(CPU.take());
+    limits::set_current(None);
 }
 
 thread_local! {
@@ -368,7 +432,12 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     // SAFETY: no arguments, cannot fail.
     interrupts.set_processor(Some(unsafe { libc::gettid() }));
     let (init_task, stack) = (board.init_task, board.init_stack_top);
+    let ledger = board.ledger.clone();
+    limits::set_current(Some(ledger.clone()));
+    overflow::set_kernel(board.kernel.module());
+    let charge = ledger.charge_anyway(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() });
     CPU.set(Some(Cpu {
+        ledger,
         board: Arc::new(board),
         clock,
         streams: config.streams,
@@ -379,6 +448,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         next_handle: 0,
         spaces: HashMap::new(),
         starts: HashMap::new(),
+        images: HashMap::new(),
         current: init_task,
         called: false,
         attended: false,
@@ -386,7 +456,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         request: None,
         load_result: 0,
     }));
-    Ok((init_task, Task::new(init_task, Entry::Boot, stack)))
+    Ok((init_task, Task::new(init_task, Entry::Boot, stack, charge)))
 }
 
 /// Does the work of a device that has called for it.
@@ -429,14 +499,19 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
         let polled = task.run(&mut context);
         if let Poll::Ready(error) = polled {
             // Whatever else went wrong then.
-            return if interrupts.unplugged() { interrupts.end() } else { Outcome::Failed(format!("{error:?}")) };
+            return match () {
+                () if interrupts.unplugged() => interrupts.end(),
+                () if cpu(|cpu| cpu.ledger.failed()) => Outcome::Failed("the host refuses to unmap memory".into()),
+                () => Outcome::Failed(format!("{error:?}")),
+            };
         }
         let (request, changes) = cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.changes)));
         for change in changes {
             // Dropped outside of the borrow: that unwinds its stack.
             let gone = match change {
-                Change::Created(new, stack) => {
-                    TASKS.with_borrow_mut(|tasks| tasks.insert(new, Task::new(new, Entry::Start, stack)))
+                Change::Created(new, stack, charge) => {
+                    let task = Task::new(new, Entry::Start, stack, charge);
+                    TASKS.with_borrow_mut(|tasks| tasks.insert(new, task))
                 }
                 Change::Destroyed(dead) => TASKS.with_borrow_mut(|tasks| tasks.remove(&dead)),
             };

@@ -7,9 +7,11 @@ use std::{
 };
 use wasmtime::{Collector, Config, CustomCodeMemory, Engine};
 
-/// Bytes of native stack that a task's code may use. The stack in a program's memory has 8 MiB by default and frames of 16 bytes or more, those
-/// here have 48 or more: so that one is used up first, whose overflow is a fault like any other. Only what is touched takes memory.
+/// Bytes of native stack that a task's code may use. A frame has 16 bytes or more here, and none at all in the program's own stack if it
+/// keeps nothing there: that one, of 8 MiB by default, whose overflow is a fault like any other, may be used up first or last.
 pub(crate) const STACK_WASM: usize = 64 << 20;
+/// Bytes of it that each task has. What is below is charged to the machine's ledger as far as it is used: `stack.rs`.
+pub(crate) const STACK_FREE: usize = 128 << 10;
 /// Bytes of native stack behind that, for host functions and signal frames.
 pub(crate) const STACK_HOST: usize = 256 << 10;
 /// Bytes that must be left of [`STACK_WASM`] when user code enters the kernel: its deepest path takes less.
@@ -44,7 +46,7 @@ fn config() -> Config {
         .gc_heap_guard_size(exceptions::GUARD as u64)
         .gc_heap_may_move(false)
         .async_stack_size(STACK_WASM + STACK_HOST)
-        .max_wasm_stack(STACK_WASM)
+        .max_wasm_stack(STACK_FREE)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         .generate_address_map(false)
         .native_unwind_info(false)

@@ -16,10 +16,17 @@
 //!
 //! Addresses of the heap are multiples of 4 GiB plus the engine's index, so a pointer looks like the
 //! index that it comes from. `docs/exceptions.md` has the argument in full.
-use crate::{engine, physical::reserve};
+use crate::{
+    engine,
+    limits::{self, Charge, Cost},
+    physical::reserve,
+};
 use std::{
     io, ptr,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 use wasmtime::LinearMemory;
 
@@ -72,11 +79,13 @@ impl Chunks {
 
 /// The memory of a heap. Only the thread that runs the Store uses it, from signal handlers too.
 pub(crate) struct Heap {
-    reservation: *mut u8,
     base: *mut u8,
     open: Box<Chunks>,
     count: AtomicUsize,
     opened: AtomicUsize,
+    /// What open chunks take of the host, one for each, and its addresses.
+    charges: Mutex<Vec<Charge>>,
+    _addresses: Option<Charge>,
 }
 
 // SAFETY: an address range of its own, and atomic words.
@@ -85,14 +94,32 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    const RESERVED: usize = 2 * engine::SPACE + GUARD;
+    const RESERVED: usize = engine::SPACE + GUARD;
 
     /// With nothing open.
     pub(crate) fn new() -> io::Result<Heap> {
-        let reservation = reserve(Heap::RESERVED)?;
+        let all = Heap::RESERVED + engine::SPACE;
+        let reservation = reserve(all)?;
         let base = reservation.map_addr(|at| at.next_multiple_of(engine::SPACE));
-        let (count, opened) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Ok(Heap { reservation, base, open: Box::new(Chunks::none()), count, opened })
+        let before = base as usize - reservation as usize;
+        // SAFETY: the parts of the new reservation before and behind what is kept.
+        unsafe {
+            libc::munmap(reservation.cast(), before);
+            libc::munmap(base.add(Heap::RESERVED).cast(), all - before - Heap::RESERVED);
+        }
+        let addresses = Cost { address: Heap::RESERVED as u64, maps: 1, ..Cost::default() };
+        Ok(Heap {
+            base,
+            open: Box::new(Chunks::none()),
+            count: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+            charges: Mutex::default(),
+            _addresses: limits::current().map(|ledger| ledger.charge_anyway(addresses)),
+        })
+    }
+
+    fn charges(&self) -> MutexGuard<'_, Vec<Charge>> {
+        self.charges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The chunk in which an address lies, if it is in the heap.
@@ -107,7 +134,15 @@ impl Heap {
         self.count.load(Relaxed) * CHUNK
     }
 
+    /// False if the host refuses, or the machine has its share.
     fn open(&self, chunk: usize) -> bool {
+        if let Some(ledger) = limits::current() {
+            let cost = Cost { stacks: CHUNK, maps: limits::SPLIT, ..Cost::default() };
+            match ledger.charge(cost) {
+                Some(charge) => self.charges().push(charge),
+                None => return false,
+            }
+        }
         // SAFETY: a chunk of the reservation, which is nobody else's.
         let opened = unsafe {
             let at = self.base.add(chunk * CHUNK).cast();
@@ -117,6 +152,8 @@ impl Heap {
             self.open.insert(chunk);
             self.count.fetch_add(1, Relaxed);
             self.opened.fetch_add(1, Relaxed);
+        } else {
+            self.charges().pop();
         }
         opened
     }
@@ -132,6 +169,7 @@ impl Heap {
         }
         self.open.remove(chunk);
         self.count.fetch_sub(1, Relaxed);
+        self.charges().pop();
     }
 
     /// Closes everything: nobody has a reference any more.
@@ -169,12 +207,12 @@ impl Heap {
 impl Drop for Heap {
     fn drop(&mut self) {
         // SAFETY: the reservation of new(); the Store that used it is gone.
-        unsafe { libc::munmap(self.reservation.cast(), Heap::RESERVED) };
+        unsafe { libc::munmap(self.base.cast(), Heap::RESERVED) };
     }
 }
 
 /// How the engine gets a heap.
-pub(crate) struct Memory(pub(crate) std::sync::Arc<Heap>);
+pub(crate) struct Memory(pub(crate) Arc<Heap>);
 
 // SAFETY: a reservation for as long as the Arc lives; faults in it are resolved by trap.rs, or end the program.
 unsafe impl LinearMemory for Memory {
@@ -194,7 +232,7 @@ unsafe impl LinearMemory for Memory {
 
 /// The exceptions of a program's instance.
 pub(crate) struct Exceptions {
-    heap: std::sync::Arc<Heap>,
+    heap: Arc<Heap>,
     /// Where the engine notes the index at which the next exception begins.
     next: *const AtomicU32,
 }
@@ -202,7 +240,7 @@ pub(crate) struct Exceptions {
 impl Exceptions {
     /// # Safety
     /// `next` is the engine's word for that heap, for as long as this lives.
-    pub(crate) unsafe fn new(heap: std::sync::Arc<Heap>, next: *mut u32) -> Exceptions {
+    pub(crate) unsafe fn new(heap: Arc<Heap>, next: *mut u32) -> Exceptions {
         Exceptions { heap, next: next.cast() }
     }
 
@@ -305,7 +343,7 @@ mod tests {
     #[test]
     fn exceptions_without_end_take_bounded_memory() {
         let next = Box::into_raw(Box::new(AtomicU32::new(1)));
-        let heap = std::sync::Arc::new(Heap::new().unwrap());
+        let heap = Arc::new(Heap::new().unwrap());
         // SAFETY: the word lives on.
         let exceptions = unsafe { Exceptions::new(heap.clone(), next.cast()) };
         exceptions.clear();
@@ -340,7 +378,7 @@ mod tests {
     #[test]
     fn too_many_that_live_are_refused() {
         let next = Box::into_raw(Box::new(AtomicU32::new(FIRST)));
-        let heap = std::sync::Arc::new(Heap::new().unwrap());
+        let heap = Arc::new(Heap::new().unwrap());
         // SAFETY: the word lives on.
         let exceptions = unsafe { Exceptions::new(heap, next.cast()) };
         let held: Vec<u32> = (0..2 * OPEN_MAX as u32).map(|index| FIRST + index * CHUNK as u32).collect();

@@ -3,9 +3,10 @@ use crate::{
     clock::Clock,
     cpu::{self, Change, Handle, Request, cpu, suspend},
     engine,
-    instance::TaskData,
-    stack,
+    instance::{self, TaskData},
+    limits::{Cost, TASK_ADDRESS, TASK_MAPS},
     task::{Thrown, UserEntry, UserStart, names},
+    trap,
 };
 use std::sync::OnceLock;
 use wasmlinux_boundary::{ENTRY_FORK, IMPORT_MODULE};
@@ -85,10 +86,19 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
 
 fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
-    linker.func_wrap(m, "task_create", |task: u32, sp: u32| cpu(|cpu| cpu.changes.push(Change::Created(task, sp))))?;
+    linker.func_wrap(m, "task_create", |task: u32, sp: u32| {
+        let Some(charge) =
+            instance::charge(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() })
+        else {
+            return -libc::EAGAIN;
+        };
+        cpu(|cpu| cpu.changes.push(Change::Created(task, sp, charge)));
+        0
+    })?;
     linker.func_wrap(m, "task_destroy", |task: u32| {
         cpu(|cpu| {
             cpu.starts.remove(&task);
+            cpu.images.remove(&task);
             cpu.changes.push(Change::Destroyed(task));
         });
     })?;
@@ -115,12 +125,16 @@ fn stack_check() -> Result<()> {
 
 #[cold]
 fn stack_check_slow(here: usize) -> Result<()> {
-    if cpu(|cpu| cpu.board.unplugged()) {
+    if cpu(|cpu| cpu.board.unplugged() || cpu.ledger.failed()) {
         return Err(Error::from(Thrown::Unplugged));
     }
-    let limit = stack::limit_for(here);
-    cpu::set_stack_limit(limit);
-    if here > limit { Ok(()) } else { Err(Error::from(Thrown::StackExhausted)) }
+    match trap::grow_for_entry(here) {
+        Some(limit) => {
+            cpu::set_stack_limit(limit);
+            Ok(())
+        }
+        None => Err(Error::from(Thrown::StackExhausted)),
+    }
 }
 
 fn users(linker: &mut Linker<TaskData>) -> Result<()> {
@@ -134,15 +148,31 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     })?;
     linker.func_wrap(m, "module_state", |handle: u32| cpu(|cpu| cpu.load_state(handle)))?;
     linker.func_wrap(m, "module_drop", |handle: u32| cpu(|cpu| drop(cpu.handles.remove(&handle))))?;
+    linker.func_wrap(m, "user_reserve", |handle: u32| {
+        let program = cpu(|cpu| match cpu.handles.get(&handle) {
+            Some(Handle::Ready(program)) => Some(program.clone()),
+            _ => None,
+        });
+        let program = program.ok_or_else(|| Error::msg("user_reserve() of no loaded program"))?;
+        Ok::<_, Error>(match instance::image(&program, true) {
+            Some(image) => {
+                cpu(|cpu| cpu.images.insert(cpu.current, image));
+                0
+            }
+            None => -libc::ENOMEM,
+        })
+    })?;
     linker.func_wrap(m, "user_exec", |handle: u32, pgd: u32, sp: u32| {
         cpu(|cpu| {
             let Some(Handle::Ready(program)) = cpu.handles.get(&handle) else {
                 return Err(Error::msg("user_exec() of no loaded program"));
             };
             let program = program.clone();
+            let image = cpu.images.remove(&cpu.current);
+            let image = image.ok_or_else(|| Error::msg("user_exec() without user_reserve()"))?;
             let globals = program.stack_pointer.map(|index| (index, Val::I32(sp as i32))).into_iter().collect();
-            cpu.starts
-                .insert(cpu.current, UserStart { program, pgd, entry: UserEntry::Start(sp), parent: None, globals });
+            let entry = UserEntry::Start(sp);
+            cpu.starts.insert(cpu.current, UserStart { program, pgd, entry, parent: None, image, globals });
             Ok(())
         })
     })?;
@@ -162,10 +192,13 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
                 }
             }
         }
+        let Some(image) = instance::image(&program, cpu(|cpu| cpu.space_of(pgd)).is_none()) else {
+            return Ok(-libc::ENOMEM);
+        };
         let parent = if entry == ENTRY_FORK { caller.data().space.clone() } else { None };
         let entry = UserEntry::of_clone(entry, sp);
-        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry, parent, globals }));
-        Ok(())
+        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry, parent, image, globals }));
+        Ok(0)
     })?;
     linker.func_wrap(m, "user_restart", || -> Result<()> { Err(Error::from(Thrown::Restart)) })?;
     linker.func_wrap(m, "user_sp_get", |mut caller: Guest<'_>| {

@@ -15,9 +15,10 @@ use crate::{
     cpu::{self, cpu},
     exceptions::Heap,
     leave,
+    limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
     memory::{self, Backing},
     space::Space,
-    task::UserStart,
+    task::{Image, UserStart},
     trap::{self, UserContext},
 };
 use std::{
@@ -26,8 +27,8 @@ use std::{
     sync::Arc,
 };
 use wasmtime::{
-    AsContextMut, Error, Func, Global, Instance, Result, RootScope, Store, StoreLimits, StoreLimitsBuilder, Val,
-    WasmParams, WasmResults,
+    AsContextMut, Error, Func, Global, Instance, ResourceLimiter, Result, RootScope, Store, Val, WasmParams,
+    WasmResults,
 };
 
 /// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
@@ -35,18 +36,72 @@ const POOL: usize = 32;
 /// Program instances that a Store may come to hold: they are freed with it only.
 const PROGRAMS: usize = 6;
 
+/// Instances, and memories, that a Store may come to hold.
+const INSTANCES: usize = 64;
 /// Entries to which a table may grow.
 const TABLE: usize = 1 << 18;
+
+/// Takes something of the host; what is kept for reuse is given back if it would be too much.
+pub(crate) fn charge(cost: Cost) -> Option<Charge> {
+    let ledger = limits::current()?;
+    loop {
+        if let Some(charge) = ledger.charge(cost) {
+            return Some(charge);
+        }
+        let oldest = READY.with_borrow_mut(|ready| if ready.is_empty() { None } else { Some(ready.remove(0)) });
+        oldest?;
+    }
+}
+
+/// Takes what an instance of a program needs, on an address space that exists or on a new one.
+pub(crate) fn image(program: &Program, new_space: bool) -> Option<Image> {
+    let tables = charge(Cost { tables: program.tables, ..Cost::default() })?;
+    let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
+    Some(Image { tables, space: if new_space { Some(charge(space)?) } else { None } })
+}
 
 /// What the Store of a task holds beside its instances.
 #[derive(Default)]
 pub(crate) struct TaskData {
-    limits: StoreLimits,
+    /// What its instances have taken, until it is freed. Their heaps would be counted here too.
+    charges: Vec<Charge>,
+    /// Bytes of tables that may be made without a charge: there is one already, or they are the kernel's.
+    tables_paid: usize,
     /// The program that runs, its address space, and its mutable globals in the order of [`Program::globals`].
     pub(crate) program: Option<Arc<Program>>,
     pub(crate) space: Option<Arc<Space>>,
     pub(crate) globals: Arc<[Global]>,
     pub(crate) stack_pointer: Option<Global>,
+}
+
+impl ResourceLimiter for TaskData {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        // What grows is the heap for exceptions, which has a limit of its own; other memories do not.
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+        let tables = desired.saturating_sub(current).saturating_mul(TABLE_ENTRY);
+        if tables <= self.tables_paid {
+            self.tables_paid -= tables;
+            return Ok(true);
+        }
+        let charge = limits::current().filter(|_| desired <= TABLE);
+        let charge = charge.and_then(|ledger| ledger.charge(Cost { tables, ..Cost::default() }));
+        Ok(charge.map(|charge| self.charges.push(charge)).is_some())
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        4 * INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES
+    }
 }
 
 /// A program's instance, bound to an address range.
@@ -114,6 +169,9 @@ impl Drop for Lease {
         let Some(mut kernel) = self.0.take() else { return };
         let data = kernel.store.data_mut();
         (data.program, data.space, data.globals, data.stack_pointer) = (None, None, Arc::default(), None);
+        if let Some(exceptions) = kernel.user.as_ref().and_then(|user| user.context.exceptions.as_ref()) {
+            exceptions.clear();
+        }
         // One that nobody caught.
         let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
         if kernel.programs > PROGRAMS {
@@ -170,11 +228,12 @@ impl Lease {
 impl Kernel {
     async fn new() -> Result<Kernel> {
         let board = cpu(|cpu| cpu.board.clone());
-        let limits = StoreLimitsBuilder::new().instances(64).tables(256).table_elements(TABLE).memories(64).build();
-        let mut store = Store::new(board.kernel.module().engine(), TaskData { limits, ..TaskData::default() });
-        store.limiter(|data| &mut data.limits);
+        let data = TaskData { tables_paid: usize::MAX, ..TaskData::default() };
+        let mut store = Store::new(board.kernel.module().engine(), data);
+        store.limiter(|data| data);
         let physical = Backing::Physical(board.physical.clone());
         let (instance, _) = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
+        store.data_mut().tables_paid = 0;
         let stack_pointer = instance.get_global(&mut store, "__stack_pointer");
         let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
         Ok(Kernel { store, instance, stack_pointer, user: None, programs: 0, heap: None })
@@ -214,18 +273,23 @@ impl Kernel {
 
     /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
     /// are when an instance is new.
-    pub(crate) async fn enter(&mut self, start: &UserStart) -> Result<()> {
-        let UserStart { program, pgd, parent, globals, .. } = start;
-        let pgd = *pgd;
+    pub(crate) async fn enter(&mut self, start: UserStart) -> Result<()> {
+        let UserStart { program, pgd, parent, globals, image, .. } = start;
+        let program = &program;
         let bound = cpu(|cpu| cpu.space_of(pgd));
         let fits = self.user.as_ref().is_some_and(|user| user.fits(program, bound.as_ref()));
         if !fits {
-            self.user = None;
-            let space = match bound.clone() {
-                Some(space) => space,
-                None => cpu(|cpu| cpu.new_space())?,
+            // No code of an instance that was here before runs any more.
+            let before = self.user.take().map(|user| user.context.space.clone()).filter(|space| !space.is_bound());
+            let space = match (bound.clone().or(before), image.space) {
+                (Some(space), _) => space,
+                (None, Some(charge)) => cpu(|cpu| cpu.new_space(charge))?,
+                (None, None) => return Err(Error::msg("a thread without an address space")),
             };
+            let data = self.store.data_mut();
+            (data.tables_paid, _) = (program.tables, data.charges.push(image.tables));
             self.instantiate(program, space).await?;
+            self.store.data_mut().tables_paid = 0;
         }
         let user = self.user.as_mut().ok_or_else(|| Error::msg("just made"))?;
         let space = &user.context.space;
@@ -238,7 +302,7 @@ impl Kernel {
             }
         }
         for (index, value) in globals {
-            user.globals[*index].set(&mut self.store, *value)?;
+            user.globals[index].set(&mut self.store, value)?;
         }
         user.context.put_off.set(0);
         if let Some(exceptions) = &user.context.exceptions {

@@ -15,6 +15,7 @@
 //!  program.rs    what a program may be          code.rs   compiled code
 //!  cost.rs       what compiling it may cost     programs.rs  programs that wait for the compiler
 //!                                               (compiler/), and what is kept (cache.rs)
+//!  overflow.rs   stacks that grow               limits.rs what a machine may take of the host
 //! ```
 mod accesses;
 mod allowed;
@@ -32,7 +33,9 @@ mod instance;
 mod interrupt;
 mod known;
 mod leave;
+mod limits;
 mod memory;
+mod overflow;
 mod physical;
 mod program;
 mod programs;
@@ -44,6 +47,7 @@ mod trap;
 pub use code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use compiler::{Compiler, compile_if_asked};
 pub use error::{Error, ProgramError};
+pub use limits::Limits;
 
 use interrupt::Interrupts;
 use std::{

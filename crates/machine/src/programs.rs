@@ -164,9 +164,14 @@ impl Programs {
         })
     }
 
+    /// Forgets all programs that no task runs.
+    pub(crate) fn clear_idle(&mut self) {
+        self.loaded.retain(|_, program| Arc::strong_count(program) > 1);
+    }
+
     fn keep(&mut self, key: Key, program: &Arc<Program>) {
         if self.loaded.len() >= IDLE_MAX {
-            self.loaded.retain(|_, program| Arc::strong_count(program) > 1);
+            self.clear_idle();
         }
         self.loaded.insert(key, program.clone());
     }

@@ -2,6 +2,7 @@
 //! the cache (host mappings) of what it found.
 use crate::{
     engine::SPACE,
+    limits::{Charge, Ledger, SPLIT},
     physical::{Physical, reserve},
 };
 use std::{
@@ -13,11 +14,9 @@ use std::{
 };
 use wasmlinux_boundary::{PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE, WASM_PAGE};
 
-/// Host mappings in all address spaces of this process, about: each mmap may split one in three.
-static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
-/// Where an address space is flushed rather than mapping more: the host's `vm.max_map_count` is 65,530 by default,
-/// and at the limit no mmap succeeds any more.
-const MAPPINGS_MAX: usize = 48_000;
+#[cfg(test)]
+mod tests;
+
 const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
@@ -48,7 +47,11 @@ pub(crate) struct Space {
     physical: Arc<Physical>,
     format: Format,
     is_fork: AtomicBool,
-    mappings: AtomicUsize,
+    /// A bit for each page at which one of the host's mappings may begin: they are one more than these, at most.
+    edges: Pages,
+    edge_count: AtomicUsize,
+    /// When something was looked up last, by the ledger's time.
+    used: AtomicU64,
     /// A bit for each page that may be mapped.
     mapped: Pages,
     /// And for each that may be mapped for writing.
@@ -56,6 +59,7 @@ pub(crate) struct Space {
     /// And for each whose frame is still there, but without access.
     hidden: Pages,
     lookups: Lookups,
+    charge: Charge,
 }
 
 // SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
@@ -75,26 +79,28 @@ impl Pages {
         self.0[page / BITS].load(Relaxed) & 1 << (page % BITS) != 0
     }
 
-    fn insert(&self, page: usize) {
-        self.0[page / BITS].fetch_or(1 << (page % BITS), Relaxed);
+    /// False if it was there.
+    fn insert(&self, page: usize) -> bool {
+        self.0[page / BITS].fetch_or(1 << (page % BITS), Relaxed) & 1 << (page % BITS) == 0
     }
 
     fn remove(&self, page: usize) {
         self.0[page / BITS].fetch_and(!(1 << (page % BITS)), Relaxed);
     }
 
-    /// Takes out the pages from `first` to `last`; false if there were none.
-    fn remove_all(&self, first: usize, last: usize) -> bool {
-        let mut any = false;
+    /// Takes out the pages from `first` to `last`: how many there were.
+    fn remove_all(&self, first: usize, last: usize) -> usize {
+        let mut removed = 0;
         for (index, word) in self.0.iter().enumerate().take(last / BITS + 1).skip(first / BITS) {
             let below = if index == first / BITS { (1u64 << (first % BITS)) - 1 } else { 0 };
             let above = if index == last / BITS { (!1u64).checked_shl((last % BITS) as u32).unwrap_or(0) } else { 0 };
-            if word.load(Relaxed) & !(below | above) != 0 {
+            let inside = word.load(Relaxed) & !(below | above);
+            if inside != 0 {
                 word.fetch_and(below | above, Relaxed);
-                any = true;
+                removed += inside.count_ones() as usize;
             }
         }
-        any
+        removed
     }
 
     /// In ascending order. Nearly all words are zero.
@@ -181,12 +187,56 @@ struct Entry {
     writable: bool,
 }
 
+/// What became of an access that missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// It can be repeated.
+    Yes,
+    /// The tables do not allow it: the kernel has to be asked.
+    Not,
+    /// The host has no mapping left for it.
+    Refused,
+}
+
 impl Space {
-    pub(crate) fn new(physical: Arc<Physical>, format: Format) -> io::Result<Space> {
-        let (is_fork, mappings) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let [mapped, writable, hidden] = [(); 3].map(|()| Pages::none(format));
+    /// The charge is for the reservation; the ledger is that in which what is mapped will be counted.
+    pub(crate) fn new(physical: Arc<Physical>, format: Format, charge: Charge) -> io::Result<Arc<Space>> {
+        let (is_fork, used) = (AtomicBool::new(false), AtomicU64::new(0));
+        let [mapped, writable, hidden, edges] = [(); 4].map(|()| Pages::none(format));
         let (base, pgd, lookups) = (reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
-        Ok(Space { base, pgd, physical, format, is_fork, mappings, mapped, writable, hidden, lookups })
+        let edge_count = AtomicUsize::new(0);
+        let space = Space {
+            base,
+            pgd,
+            physical,
+            format,
+            is_fork,
+            edges,
+            edge_count,
+            used,
+            mapped,
+            writable,
+            hidden,
+            lookups,
+            charge,
+        };
+        let space = Arc::new(space);
+        space.ledger().add_space(&space);
+        Ok(space)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.charge.ledger()
+    }
+
+    /// Host mappings that a flush would give back, at most.
+    pub(crate) fn cached(&self) -> usize {
+        self.edge_count.load(Relaxed)
+    }
+
+    /// See [`Ledger::tick`].
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Relaxed)
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -288,7 +338,12 @@ impl Space {
 
     /// Where there are frames, or for no access.
     fn set_protection(&self, va: u32, len: usize, protection: i32) -> bool {
-        self.count_split();
+        // Not by a flush of this one: where nothing is mapped, nothing of ours may become accessible.
+        if !self.ledger().make_room(SPLIT, Some(self)) {
+            return false;
+        }
+        let (first, end) = (self.page(va), self.page(va) + (len >> self.format.page_shift));
+        self.count(first, end);
         // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames of physical memory only.
         unsafe { libc::mprotect(self.base.add(va as usize).cast(), len, protection) == 0 }
     }
@@ -326,16 +381,17 @@ impl Space {
     }
 
     /// The hardware walk: maps the page of `va`, and those before and after it whose frames go before and follow, if the tables allow the access.
-    /// False if the kernel has to be asked. Async-signal-safe; on the machine's thread only.
-    pub(crate) fn map(&self, va: u32, write: bool) -> bool {
+    /// Async-signal-safe; on the machine's thread only.
+    pub(crate) fn map(&self, va: u32, write: bool) -> Mapped {
         let page = 1u32 << self.format.page_shift;
         let mut va = va & !(page - 1);
-        let Some(mut first) = self.walk(va) else { return false };
+        let Some(mut first) = self.walk(va) else { return Mapped::Not };
         if write && !first.writable {
-            return false;
+            return Mapped::Not;
         }
+        self.used.store(self.ledger().tick(), Relaxed);
         if self.reveal(va, &first) {
-            return true;
+            return Mapped::Yes;
         }
         let mut count = 1;
         // Backwards as far as nothing is mapped: who goes up in memory would have everything mapped again and again.
@@ -356,8 +412,8 @@ impl Space {
                 _ => break,
             }
         }
-        if MAPPINGS.load(Relaxed) > MAPPINGS_MAX {
-            self.flush_all();
+        if !self.make_room() {
+            return Mapped::Refused;
         }
         let protection = libc::PROT_READ | if first.writable { libc::PROT_WRITE } else { 0 };
         let len = (count * page) as usize;
@@ -366,14 +422,18 @@ impl Space {
             let at = self.base.add(va as usize);
             let flags = libc::MAP_SHARED | libc::MAP_FIXED;
             if libc::mmap(at.cast(), len, protection, flags, self.physical.fd(), first.frame.into()) != at.cast() {
-                fatal(c"wasmlinux: the host refuses a mapping (vm.max_map_count?)\n");
+                // What was there may be gone, and no address of ours may become another's.
+                self.count(self.page(va), self.page(va) + count as usize);
+                self.flush_all();
+                return Mapped::Refused;
             }
             // One read brings in the host's own page table entries of 64 KiB around it: a fifth of what faults on each would cost.
             for offset in (0..len).step_by(WASM_PAGE as usize) {
                 at.add(offset).read_volatile();
             }
         }
-        self.count_split();
+        self.edges_within(self.page(va), self.page(va) + count as usize);
+        self.count(self.page(va), self.page(va) + count as usize);
         self.lookups.push(Lookup { va, count, frame: first.frame });
         let page = self.page(va);
         for page in page..page + count as usize {
@@ -385,13 +445,34 @@ impl Space {
                 self.writable.remove(page);
             }
         }
-        true
+        Mapped::Yes
     }
 
-    /// A mapping has become three.
-    fn count_split(&self) {
-        self.mappings.fetch_add(2, Relaxed);
-        MAPPINGS.fetch_add(2, Relaxed);
+    /// Sees to it that one more mapping can be split, by flushing other address spaces, or else this one. False if there is no room even so:
+    /// other machines of this process have it all.
+    fn make_room(&self) -> bool {
+        let ledger = self.ledger();
+        ledger.make_room(SPLIT, Some(self)) || {
+            self.flush_all();
+            ledger.make_room(SPLIT, Some(self))
+        }
+    }
+
+    /// The pages from `first` up to `end` are mapped differently from their neighbours, perhaps.
+    fn count(&self, first: usize, end: usize) {
+        let inner = |page: &usize| *page != 0 && page << self.format.page_shift < SPACE;
+        let more = [first, end].into_iter().filter(inner).filter(|page| self.edges.insert(*page)).count();
+        self.edge_count.fetch_add(more, Relaxed);
+        self.ledger().count_maps(more, 0);
+    }
+
+    /// The pages from `first` up to `end` have become one mapping.
+    fn edges_within(&self, first: usize, end: usize) {
+        if end - first > 1 {
+            let less = self.edges.remove_all(first + 1, end - 1);
+            self.edge_count.fetch_sub(less, Relaxed);
+            self.ledger().count_maps(0, less);
+        }
     }
 
     fn page(&self, va: u32) -> usize {
@@ -426,15 +507,13 @@ impl Space {
         if start == 0 && end >= 0xffff_0000 {
             return self.flush_all();
         }
-        if start >= end || self.mappings.load(Relaxed) == 0 {
+        if start >= end || self.cached() == 0 {
             return;
         }
         let (pages, len) = (self.page(start)..=self.page(end - 1), end - start);
         if pages.clone().count() > BATCH as usize {
-            if self.unmap(start as usize, len as usize) {
-                self.count_split();
-            }
-            return;
+            self.make_room();
+            return self.unmap(start as usize, len as usize);
         }
         // Most ranges are a page, which soon has another frame: to replace a mapping costs half of what it costs to do that twice.
         let mut any = false;
@@ -450,45 +529,35 @@ impl Space {
     /// Forgets everything. Async-signal-safe.
     pub(crate) fn flush_all(&self) {
         self.lookups.clear();
-        let mappings = self.mappings.swap(0, Relaxed);
-        if mappings != 0 {
+        if self.cached() != 0 {
             self.unmap(0, SPACE);
-            MAPPINGS.fetch_sub(mappings, Relaxed);
         }
     }
 
-    /// False if there was nothing.
-    fn unmap(&self, start: usize, len: usize) -> bool {
+    fn unmap(&self, start: usize, len: usize) {
         let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
         self.writable.remove_all(first, last);
-        if !(self.mapped.remove_all(first, last) | self.hidden.remove_all(first, last)) {
-            return false;
+        if self.mapped.remove_all(first, last) + self.hidden.remove_all(first, last) == 0 && len != SPACE {
+            return;
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: within our reservation: start + len is at most 4 GiB.
         unsafe {
             let at = self.base.add(start).cast();
+            // There is room for it, by the ledger. On a host that refuses all the same nobody can say what is still mapped.
             if libc::mmap(at, len, libc::PROT_NONE, flags, -1, 0) != at {
-                fatal(c"wasmlinux: the host refuses to unmap (vm.max_map_count?)\n");
+                return self.ledger().fail();
             }
         }
-        true
+        self.edges_within(first, last + 1);
+        self.count(first, last + 1);
     }
 }
 
 impl Drop for Space {
     fn drop(&mut self) {
-        MAPPINGS.fetch_sub(self.mappings.load(Relaxed), Relaxed);
+        self.ledger().count_maps(0, self.cached());
         // SAFETY: the reservation of new(); instances that use it hold an Arc of this.
         unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
-    }
-}
-
-/// There is no way on, and a signal handler can neither report nor unwind.
-fn fatal(message: &std::ffi::CStr) -> ! {
-    // SAFETY: write() and abort() are async-signal-safe; the message is a constant.
-    unsafe {
-        libc::write(2, message.as_ptr().cast(), message.count_bytes());
-        libc::abort();
     }
 }

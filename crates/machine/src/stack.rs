@@ -1,10 +1,29 @@
 //! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than the task.
+//!
+//! A stack is a reservation of [`STACK_WASM`] bytes and more, of which compiled code may use the first [`STACK_FREE`]: each function looks
+//! at the engine's stack limit before it makes its frame. Where it finds too little, it traps, and `trap.rs` asks here for more, which is
+//! charged to the machine's ledger, lowers the limit, and lets the function begin again. So what is resident is bounded by what was
+//! charged, but for [`STACK_HOST`] bytes that host functions and signal frames may use below, and code pays nothing for it.
+//!
+//! ```text
+//!  top     ┌──────────────────┐
+//!          │ STACK_FREE       │  every task's
+//!          ├──────────────────┤
+//!          │ charged          │
+//!  limit   ├──────────────────┤  the engine's stack limit; moves down
+//!          │ not used yet     │
+//!          ├──────────────────┤
+//!          │ STACK_HOST       │  for host functions and signal frames, should all be used
+//!  bottom  └──────────────────┘  the guard lies below
+//! ```
 use crate::{
     cpu,
-    engine::{STACK_HOST, STACK_KERNEL},
+    engine::{STACK_FREE, STACK_HOST, STACK_KERNEL},
+    limits::{self, Charge, Cost},
     physical::reserve,
 };
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ops::Range,
     sync::{Mutex, PoisonError},
@@ -17,27 +36,156 @@ const GUARD: usize = 64 << 10;
 const KEEP: usize = 64;
 const KEEP_RESIDENT: usize = 32 << 10;
 
-static FREE: Mutex<Vec<Mapping>> = Mutex::new(Vec::new());
-/// Top of each stack in use, by its bottom.
-static IN_USE: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+/// Bytes that a stack grows by at least, and the part of what it has that it grows by.
+const STEP: usize = 128 << 10;
+const STEP_PART: usize = 4;
+/// Bytes above the limit with which user code may enter the kernel: for most ways through it.
+const ENTRY: usize = 48 << 10;
+/// Bytes that a function of the kernel gets at once if it finds too little.
+const DEBT: usize = 64 << 10;
+/// Bytes by which the engine's limit may be lower than ours, as it counts from a frame below the top.
+const SLACK: usize = 16 << 10;
+/// Bytes below the stack pointer of a task that suspends in which it has frames.
+const SLEEP: usize = 16 << 10;
 
-/// The lowest stack pointer with which user code may enter the kernel, on the stack that `sp` lies on; 0 if that is no
-/// task's stack.
-pub(crate) fn limit_for(sp: usize) -> usize {
-    let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
-    match in_use.range(..=sp).next_back() {
-        Some((bottom, top)) if sp < *top => bottom + STACK_HOST + STACK_KERNEL,
-        _ => 0,
+static FREE: Mutex<Vec<Mapping>> = Mutex::new(Vec::new());
+/// Each stack in use, by its bottom.
+static IN_USE: Mutex<BTreeMap<usize, InUse>> = Mutex::new(BTreeMap::new());
+
+struct InUse {
+    top: usize,
+    /// As far as compiled code may go now.
+    limit: usize,
+    /// As far as it may go by what was charged; below, to the limit, is debt.
+    paid: usize,
+    charges: Vec<Charge>,
+    debt: Option<Charge>,
+}
+
+impl InUse {
+    fn new(top: usize) -> InUse {
+        let paid = top - STACK_FREE;
+        InUse { top, limit: paid, paid, charges: Vec::new(), debt: None }
     }
 }
 
-/// Whether the kernel has room on the task's stack whose pointer is `here`. Async-signal-safe where the interrupted code is compiled.
-pub(crate) fn has_room(here: usize) -> bool {
-    let limit = match cpu::stack_limit() {
-        usize::MAX => limit_for(here),
-        known => known,
+/// Who needs more of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A function of a program.
+    User,
+    /// A function of the kernel, which cannot be refused: it may hold locks. It takes little, and in debt: when the program enters the kernel
+    /// the next time, its own frames must be paid for, or it dies.
+    Kernel,
+    /// An entry into the kernel: enough of it for most ways through it, and [`STACK_KERNEL`] could be had.
+    Entry,
+}
+
+/// Gives code that runs with this stack pointer and limit more stack: the new limit. None if there is none left, or the machine's share is
+/// used up, and the stacks of sleeping tasks hold nothing that they do not need.
+pub(crate) fn grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
+    try_grow(sp, limit, need).or_else(|| {
+        cpu::trim_stacks();
+        try_grow(sp, limit, need)
+    })
+}
+
+fn try_grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
+    let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (bottom, stack) = stacks.range_mut(..=sp).next_back().filter(|(_, stack)| sp < stack.top)?;
+    let ledger = limits::current()?;
+    let end = bottom + STACK_HOST;
+    if need == Need::Kernel {
+        if stack.limit + SLACK >= limit {
+            let lower = stack.limit.saturating_sub(DEBT).max(end);
+            if lower >= stack.limit {
+                return None;
+            }
+            GROWN.set(*bottom);
+            stack.limit = lower;
+            stack.debt = None;
+            stack.debt = Some(ledger.charge_anyway(Cost { stacks: stack.paid - lower, ..Cost::default() }));
+        }
+        return Some(stack.limit);
+    }
+    let wanted = match need {
+        Need::Entry if sp < end + STACK_KERNEL => return None,
+        Need::Entry => sp - ENTRY,
+        // The engine has set its limit anew at a call, but the stack had grown before.
+        _ if stack.paid + SLACK < limit => stack.paid,
+        _ => stack.paid.min(sp) - 1,
     };
-    here > limit
+    if wanted < stack.paid {
+        let lower = (stack.paid.min(sp) - STEP.max((stack.top - stack.paid) / STEP_PART)).max(end);
+        let cost = Cost { stacks: stack.paid.saturating_sub(lower), ..Cost::default() };
+        stack.debt = None;
+        match ledger.charge(cost).filter(|_| lower < stack.paid) {
+            Some(charge) => stack.charges.push(charge),
+            None => {
+                let debt = Cost { stacks: stack.paid - stack.limit, ..Cost::default() };
+                stack.debt = Some(ledger.charge_anyway(debt));
+                return None;
+            }
+        }
+        GROWN.set(*bottom);
+        stack.paid = lower;
+    }
+    // What the kernel had in debt lies below, unused now.
+    stack.debt = None;
+    stack.limit = stack.paid;
+    Some(stack.limit)
+}
+
+/// The lowest stack pointer with which user code may enter the kernel, on the stack whose limit this is.
+pub(crate) fn entry_limit(limit: usize) -> usize {
+    limit + ENTRY
+}
+
+/// The task on the stack with this bottom sleeps with this stack pointer: gives back what is far below. The new limit, if there is one.
+pub(crate) fn trim(bottom: usize, sp: usize) -> Option<usize> {
+    let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = stacks.get_mut(&bottom).filter(|stack| (bottom..stack.top).contains(&sp))?;
+    let limit = ((sp - SLEEP - ENTRY) & !4095).min(stack.top - STACK_FREE);
+    if limit < stack.paid + STEP {
+        return None;
+    }
+    discard(bottom, (sp - SLEEP) & !4095);
+    let ledger = stack.charges.first()?.ledger().clone();
+    stack.charges.clear();
+    stack.charges.push(ledger.charge_anyway(Cost { stacks: stack.top - STACK_FREE - limit, ..Cost::default() }));
+    (stack.limit, stack.paid, stack.debt) = (limit, limit, None);
+    Some(limit)
+}
+
+thread_local! {
+    /// The bottom of the stack of the task that runs, if that has grown; else 0.
+    static GROWN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Which stack of the running task has grown: its bottom, or 0.
+pub(crate) fn grown() -> usize {
+    GROWN.get()
+}
+
+pub(crate) fn set_grown(bottom: usize) {
+    GROWN.set(bottom);
+}
+
+/// Nothing runs on the running task's stack until it is entered anew: gives back what it had grown by.
+pub(crate) fn shrink() {
+    let bottom = GROWN.replace(0);
+    if bottom != 0
+        && let Some(stack) = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&bottom)
+    {
+        discard(bottom, stack.top - STACK_FREE);
+        *stack = InUse::new(stack.top);
+    }
+}
+
+/// Gives the pages of a stack back to the host, from `from` up to `to`.
+fn discard(from: usize, to: usize) {
+    // SAFETY: part of a stack, by the callers; nobody runs on it, and its contents are not needed any more.
+    unsafe { libc::madvise(from as *mut _, to - from, libc::MADV_DONTNEED) };
 }
 
 pub(crate) struct Stacks;
@@ -50,7 +198,8 @@ unsafe impl StackCreator for Stacks {
             Some(mapping) if mapping.size == size => mapping,
             _ => Mapping::new(size)?,
         };
-        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(mapping.bottom(), mapping.top());
+        let stack = InUse::new(mapping.top());
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(mapping.bottom(), stack);
         Ok(Box::new(Stack(Some(mapping))))
     }
 }
@@ -120,8 +269,7 @@ impl Drop for Stack {
         IN_USE.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.bottom());
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < KEEP {
-            // SAFETY: nobody runs on this stack any more; its contents are not needed.
-            unsafe { libc::madvise(mapping.bottom() as *mut _, mapping.size - KEEP_RESIDENT, libc::MADV_DONTNEED) };
+            discard(mapping.bottom(), mapping.top() - KEEP_RESIDENT);
             free.push(mapping);
         }
     }

@@ -4,7 +4,9 @@ use crate::{
     cpu::{self, cpu},
     engine,
     instance::{Kernel, Lease, Wanted},
+    limits::Charge,
     space::Space,
+    stack,
     trap::{self, UserContext},
 };
 use std::{
@@ -60,8 +62,17 @@ pub(crate) struct UserStart {
     pub(crate) entry: UserEntry,
     /// What fork() copied to make the address space.
     pub(crate) parent: Option<Arc<Space>>,
+    /// What instances and address space take, if they have to be made.
+    pub(crate) image: Image,
     /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new instance.
     pub(crate) globals: Vec<(usize, Val)>,
+}
+
+/// What a program that is about to run takes of the host at most.
+pub(crate) struct Image {
+    pub(crate) tables: Charge,
+    /// None on an address space that exists.
+    pub(crate) space: Option<Charge>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,10 +96,16 @@ impl UserEntry {
 struct Slot {
     context: Cell<*const UserContext>,
     stack_limit: Cell<usize>,
+    /// See [`stack::grown`].
+    grown: Cell<usize>,
+    /// Where its stack ends while it sleeps, and the limit that [`stack::trim`] gave it since; 0 if none did.
+    slept_at: Cell<usize>,
+    trimmed: Cell<usize>,
 }
 
 /// A task, as the processor sees it.
 pub(crate) struct Task {
+    _charge: Charge,
     future: Pin<Box<dyn Future<Output = Error>>>,
     slot: Rc<Slot>,
     /// It is suspended in a host function.
@@ -96,10 +113,17 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(id: u32, entry: Entry, kernel_stack: u32) -> Task {
-        let slot = Rc::new(Slot { context: Cell::new(ptr::null()), stack_limit: Cell::new(usize::MAX) });
+    pub(crate) fn new(id: u32, entry: Entry, kernel_stack: u32, charge: Charge) -> Task {
+        let slot = Rc::new(Slot {
+            context: Cell::new(ptr::null()),
+            stack_limit: Cell::new(usize::MAX),
+            grown: Cell::new(0),
+            slept_at: Cell::new(0),
+            trimmed: Cell::new(0),
+        });
         let life = Life { id, kernel_stack, slot: slot.clone() };
         Task {
+            _charge: charge,
             future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }),
             slot,
             started: false,
@@ -112,11 +136,27 @@ impl Task {
         cpu::set_stack_limit(self.slot.stack_limit.get());
         // A panic passes by, and nothing is left that could be polled then.
         self.started = false;
+        stack::set_grown(self.slot.grown.get());
+        cpu::raise_limit(self.slot.trimmed.take());
         let polled = self.future.as_mut().poll(context);
         trap::set_current(ptr::null());
         self.started = polled.is_pending();
         self.slot.stack_limit.set(cpu::stack_limit());
+        self.slot.grown.set(stack::grown());
+        self.slot.slept_at.set(cpu::suspended_at());
         polled
+    }
+
+    /// Gives back what its stack does not need. It sleeps.
+    pub(crate) fn trim_stack(&self) {
+        let slot = &self.slot;
+        if slot.grown.get() != 0
+            && !slot.context.get().is_null()
+            && let Some(limit) = stack::trim(slot.grown.get(), slot.slept_at.get())
+        {
+            slot.trimmed.set(limit);
+            slot.stack_limit.set(usize::MAX);
+        }
     }
 }
 
@@ -125,8 +165,11 @@ impl Drop for Task {
     fn drop(&mut self) {
         if let (true, Ok(engine)) = (self.started, engine::get()) {
             let mut context = Context::from_waker(Waker::noop());
+            stack::set_grown(self.slot.grown.get());
+            cpu::raise_limit(0);
             // Whatever is left unwinds with the future.
             let _ = cpu::leaving(engine, || self.future.as_mut().poll(&mut context));
+            stack::shrink();
         }
     }
 }
@@ -170,6 +213,7 @@ impl Life {
                 Ok(()) => Error::msg("exit_group() returned"),
             };
             work = false;
+            stack::shrink();
             match ending(&error) {
                 End::Restart => {}
                 End::Unplugged => return Err(error),
@@ -220,7 +264,8 @@ impl Life {
 
     /// Runs a program. Returns only by an error. With `work`, the kernel has something to do first.
     async fn user(&self, kernel: &mut Kernel, start: UserStart, work: bool) -> Result<()> {
-        kernel.enter(&start).await?;
+        let entry = start.entry;
+        kernel.enter(start).await?;
         let context: *const UserContext = match &kernel.user {
             Some(user) => &*user.context,
             None => return Err(Error::msg("no program")),
@@ -230,7 +275,7 @@ impl Life {
         if work && kernel.call::<u32, u32>("irq", 0).await? == RESUME_HANDLER {
             kernel.call_user::<(), i32>("_signal", ()).await?;
         }
-        match start.entry {
+        match entry {
             UserEntry::Start(sp) => kernel.call_user::<i32, ()>("_start", sp as i32).await?,
             UserEntry::Clone(sp) => kernel.call_user::<i32, ()>("_clone_start", sp as i32).await?,
             UserEntry::Fork => kernel.call_user::<(), ()>("_fork_child", ()).await?,
@@ -312,6 +357,7 @@ const FPE_INTDIV: i32 = 1;
 const FPE_FLTINV: i32 = 7;
 const ILL_ILLOPN: i32 = 2;
 const BUS_ADRALN: i32 = 1;
+pub(crate) const BUS_ADRERR: i32 = 2;
 
 /// The functions of a backtrace, innermost first, a line each.
 pub(crate) fn names(backtrace: &WasmBacktrace) -> String {

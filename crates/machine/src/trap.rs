@@ -13,8 +13,10 @@ use crate::{
     exceptions::{self, Exceptions, Heap},
     interrupt::Interrupts,
     leave::leave,
-    space::Space,
-    stack, task,
+    overflow,
+    space::{Mapped, Space},
+    stack::{self, Need},
+    task,
 };
 use std::{
     cell::Cell,
@@ -138,6 +140,30 @@ pub(crate) fn set_processor(interrupts: *const Interrupts, timer: libc::timer_t)
 /// Whether this thread is the processor of that machine.
 pub(crate) fn is_processor(interrupts: &Interrupts) -> bool {
     ptr::eq(PROCESSOR.get().0, interrupts)
+}
+
+/// Sees to it that the user task that runs, with this stack pointer, has stack enough to enter the kernel: the lowest stack pointer with
+/// which it may do so again. None if there is not enough.
+pub(crate) fn grow_for_entry(sp: usize) -> Option<usize> {
+    // SAFETY: valid by set_current().
+    let user = unsafe { CURRENT.get().as_ref() }?;
+    // SAFETY: the Store of the task that runs here.
+    unsafe {
+        let limit = user.stack_limit();
+        *limit = stack::grow(sp, *limit, Need::Entry)?;
+        Some(stack::entry_limit(*limit))
+    }
+}
+
+/// The user task that runs has less stack than its Store says: down to here only.
+pub(crate) fn raise_stack_limit(limit: usize) {
+    // SAFETY: valid by set_current(); the Store of the task that runs here.
+    unsafe {
+        if let Some(user) = CURRENT.get().as_ref() {
+            let at = user.stack_limit();
+            *at = limit.max(*at);
+        }
+    }
 }
 
 /// The signal that interrupts a processor.
@@ -346,16 +372,29 @@ impl UserContext {
                 }
                 let arguments = [libc::SIGSEGV as u32, task::SEGV_MAPERR as u32, at as u32];
                 self.resume(self.inject(self.trap, arguments, frame), frame);
-            } else if !self.space.map(at as u32, write) {
-                if !has_room() {
+            } else {
+                let mut mapped = self.space.map(at as u32, write);
+                if mapped != Mapped::Yes && !has_room() {
                     return Handled::NoRoom;
                 }
-                self.resume(self.inject(self.fault, [at as u32, write.into(), 0], frame), frame);
-                // Saves the second fault where the kernel made the page present.
-                self.space.map(at as u32, write);
+                if mapped == Mapped::Not {
+                    self.resume(self.inject(self.fault, [at as u32, write.into(), 0], frame), frame);
+                    // Saves the second fault where the kernel made the page present.
+                    mapped = self.space.map(at as u32, write);
+                }
+                if mapped == Mapped::Refused {
+                    let arguments = [libc::SIGBUS as u32, task::BUS_ADRERR as u32, at as u32];
+                    self.resume(self.inject(self.trap, arguments, frame), frame);
+                }
             }
         }
         Handled::Yes
+    }
+
+    /// Where the engine keeps the stack limit of the task's Store.
+    unsafe fn stack_limit(&self) -> *mut usize {
+        // SAFETY: the context of an instance of that Store, which lives as long as this.
+        unsafe { overflow::limit_of(self.fault.context) }
     }
 }
 
@@ -369,10 +408,21 @@ enum Handled {
     NoRoom,
 }
 
-/// Whether the kernel can be called from this handler: its stack is that of the code which was interrupted.
+/// Whether the kernel can be called from this handler, whose stack is that of the code which was
+/// interrupted: perhaps after the stack has grown. Async-signal-safe where that code is compiled.
 fn has_room() -> bool {
     let marker = 0u8;
-    stack::has_room(&raw const marker as usize)
+    let here = &raw const marker as usize;
+    let known = cpu::stack_limit();
+    if here > known {
+        return true;
+    }
+    let limit = grow_for_entry(here);
+    // Else the next entry looks at something else first.
+    if let Some(limit) = limit.filter(|_| known != usize::MAX) {
+        cpu::set_stack_limit(limit);
+    }
+    limit.is_some()
 }
 
 /// A signal of an instruction: of user code that missed a page, or that traps as WebAssembly lets it (by an instruction that the
@@ -381,6 +431,12 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
     let user = CURRENT.get();
     // SAFETY: the host's arguments of a handler with SA_SIGINFO; `user` is valid by set_current().
     unsafe {
+        if signal == libc::SIGILL {
+            let program = user.as_ref().map(|user| &*user.program);
+            if overflow::begin_again(program, &mut *context.cast::<libc::ucontext_t>()) {
+                return;
+            }
+        }
         if !user.is_null() {
             let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
             let address = (*info).si_addr() as usize;

@@ -17,8 +17,6 @@ use std::os::fd::AsRawFd;
 
 /// A ping without traffic ends after this time.
 const IDLE: Duration = Duration::from_secs(30);
-/// More pings are not begun.
-const PINGS: usize = 64;
 
 /// Types, and the bytes of an echo's header: type, code, checksum, identifier, sequence number.
 const ECHO4: u8 = 8;
@@ -38,11 +36,17 @@ struct Ping {
 
 #[derive(Default)]
 pub(crate) struct Icmp {
+    /// More pings are not begun.
+    most: usize,
     pings: HashMap<Token, Ping>,
     keys: HashMap<Key, Token>,
 }
 
 impl Icmp {
+    pub(crate) fn new(most: usize) -> Icmp {
+        Icmp { most, ..Icmp::default() }
+    }
+
     /// An ICMP packet of the guest.
     pub(crate) fn receive(&mut self, io: &mut Io, wire: &mut Wire, packet: &Packet<'_>) {
         let Some([kind, 0, _, _, i0, i1, _, _]) = packet.payload.first_chunk::<HEADER>() else { return };
@@ -71,7 +75,7 @@ impl Icmp {
         if let Some(token) = self.keys.get(&key) {
             return Ok(*token);
         }
-        if self.pings.len() >= PINGS {
+        if self.pings.len() >= self.most {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let protocol = if to.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };

@@ -27,7 +27,7 @@ mod wire;
 
 pub use attend::Running;
 pub use publish::{Protocol, Publish, PublishError};
-pub use reactor::Network;
+pub use reactor::{Network, Share};
 
 use std::io;
 use std::net::SocketAddr;

@@ -99,9 +99,23 @@ impl Io {
     }
 }
 
+/// What the guest's connections may take of the host at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Sockets. An eighth is for UDP, as much at most for echo requests, the rest for TCP.
+    pub sockets: usize,
+    /// Bytes of the buffers of TCP.
+    pub buffers: usize,
+}
+
+/// Flows of UDP, and echo requests, that no guest has more of.
+const UDP_MAX: usize = 4096;
+const PINGS_MAX: usize = 64;
+
 /// A network that is ready: its ports are open, and its device can be plugged in.
 pub struct Network {
     device: Arc<NetDevice>,
+    share: Share,
     tcp: Vec<(std::net::TcpListener, u16)>,
     udp: Vec<(std::net::UdpSocket, u16)>,
 }
@@ -111,8 +125,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Listen`] for the first that cannot be opened.
-    pub fn new(publish: &[Publish]) -> Result<Network, Error> {
-        let mut network = Network { device: NetDevice::new(GUEST_MAC, MTU), tcp: vec![], udp: vec![] };
+    pub fn new(publish: &[Publish], share: Share) -> Result<Network, Error> {
+        let mut network = Network { device: NetDevice::new(GUEST_MAC, MTU), share, tcp: vec![], udp: vec![] };
         for one in publish {
             let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
             match one.protocol {
@@ -143,15 +157,19 @@ impl Network {
             random: RandomState::new(),
             again: vec![],
         };
+        // One at least, for names.
+        let udp = (self.share.sockets / 8).clamp(1, UDP_MAX);
+        let pings = udp.min(PINGS_MAX);
+        let tcp = Share { sockets: self.share.sockets.saturating_sub(udp + pings), ..self.share };
         let mut reactor = Reactor {
             wire: Wire::new(self.device.clone()),
             poll,
             events: Events::with_capacity(1024),
             frame: vec![0; wire::frame_size()],
             io,
-            tcp: Tcp::default(),
-            udp: Udp::default(),
-            icmp: Icmp::default(),
+            tcp: Tcp::new(tcp),
+            udp: Udp::new(udp),
+            icmp: Icmp::new(pings),
             expiry: Instant::ZERO,
         };
         for (listener, guest) in self.tcp {

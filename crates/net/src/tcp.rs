@@ -3,7 +3,7 @@
 //! there are.
 use crate::address;
 use crate::packet::{self, Packet, Unreachable};
-use crate::reactor::{Io, Kind};
+use crate::reactor::{Io, Kind, Share};
 use crate::resolver;
 use crate::wire::{Port, TYPE_IP4, TYPE_IP6, Wire};
 use mio::event::Event;
@@ -18,10 +18,11 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 
-/// Bytes that a flow holds for each direction; a multiple of the largest segment. The host gives what is used.
-const BUFFER: usize = 1 << 20;
-/// More flows are refused.
-const FLOWS: usize = 16384;
+/// Bytes that a flow holds for each direction: powers of two. A flow gets the [`PART`]th of what is left of the machine's share, so that the
+/// first go fast and there is some for many. The host gives what is used.
+const BUFFER_MAX: usize = 1 << 20;
+const BUFFER_MIN: usize = 16 << 10;
+const PART: usize = 256;
 /// How often a connection to the guest is begun again.
 const ATTEMPTS: u8 = 3;
 /// How much faster time goes for a connection to the guest that is not answered: the wire loses nothing, so the guest had no
@@ -35,8 +36,11 @@ const EPHEMERAL: u16 = 32768;
 /// Both ends of a connection, as the guest sees them.
 type Key = (SocketAddr, SocketAddr);
 
-#[derive(Default)]
 pub(crate) struct Tcp {
+    /// What flows may take of the host: more are refused.
+    share: Share,
+    /// Bytes of the buffers of all flows, and of spare sockets.
+    held: usize,
     listeners: HashMap<Token, (TcpListener, u16)>,
     flows: HashMap<Token, Flow>,
     keys: HashMap<Key, Token>,
@@ -52,17 +56,20 @@ pub(crate) struct Tcp {
 struct Sockets {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// Bytes of both buffers together.
+    held: usize,
 }
 
 impl Sockets {
-    fn new() -> Sockets {
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+    fn new(buffer: usize) -> Sockets {
+        let held = 2 * buffer;
+        let buffer = || SocketBuffer::new(vec![0; buffer]);
         let mut socket = Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Sockets { set, handle }
+        Sockets { set, handle, held }
     }
 
     fn get(&mut self) -> &mut Socket<'static> {
@@ -101,6 +108,49 @@ struct Flow {
 }
 
 impl Tcp {
+    pub(crate) fn new(share: Share) -> Tcp {
+        Tcp {
+            share,
+            held: 0,
+            listeners: HashMap::new(),
+            flows: HashMap::new(),
+            keys: HashMap::new(),
+            dirty: vec![],
+            timers: BinaryHeap::new(),
+            next_port: 0,
+            spare: vec![],
+        }
+    }
+
+    /// The socket of a new flow; None if there are too many.
+    fn socket(&mut self) -> Option<Sockets> {
+        if self.flows.len() >= self.share.sockets {
+            return None;
+        }
+        let spare: usize = self.spare.iter().map(|spare| spare.held).sum();
+        let left = (self.share.buffers + spare).saturating_sub(self.held);
+        let part = left / PART;
+        let buffer = if part >= BUFFER_MAX { BUFFER_MAX } else { (part / 2 + 1).next_power_of_two().max(BUFFER_MIN) };
+        if let Some(at) = self.spare.iter().rposition(|spare| spare.held == 2 * buffer) {
+            return Some(self.spare.remove(at));
+        }
+        while self.held + 2 * buffer > self.share.buffers {
+            self.held -= self.spare.pop()?.held;
+        }
+        self.held += 2 * buffer;
+        Some(Sockets::new(buffer))
+    }
+
+    /// Of a flow that is over.
+    fn recycle(&mut self, mut sockets: Sockets) {
+        sockets.get().abort();
+        if self.spare.len() < SPARE {
+            self.spare.push(sockets);
+        } else {
+            self.held -= sockets.held;
+        }
+    }
+
     /// A port of the host that leads to one of the guest.
     pub(crate) fn listen(&mut self, io: &mut Io, mut listener: TcpListener, guest: u16) -> io::Result<()> {
         let token = io.register(Kind::Tcp, &mut listener, Interest::READABLE)?;
@@ -133,13 +183,19 @@ impl Tcp {
 
     fn connect(&mut self, io: &mut Io, key: Key, syn: &[u8]) -> Result<(), Option<io::ErrorKind>> {
         let to = address::outside(key.1, resolver::server).ok_or(io::ErrorKind::HostUnreachable)?;
-        if self.flows.len() >= FLOWS {
-            return Err(None);
-        }
-        let kind = |error: io::Error| error.kind();
-        let mut stream = TcpStream::connect(to).map_err(kind)?;
-        let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).map_err(kind)?;
-        let flow = Flow::new(io, key, stream, Phase::Connecting(syn.to_vec()), self.spare.pop());
+        let sockets = self.socket().ok_or(None)?;
+        let connected = TcpStream::connect(to).and_then(|mut stream| {
+            let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
+            Ok((stream, token))
+        });
+        let (stream, token) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                self.recycle(sockets);
+                return Err(Some(error.kind()));
+            }
+        };
+        let flow = Flow::new(io, key, stream, Phase::Connecting(syn.to_vec()), sockets);
         self.flows.insert(token, flow);
         self.keys.insert(key, token);
         Ok(())
@@ -211,9 +267,6 @@ impl Tcp {
     }
 
     fn accepted(&mut self, io: &mut Io, mut stream: TcpStream, peer: SocketAddr, guest: u16) -> Option<()> {
-        if self.flows.len() >= FLOWS {
-            return None;
-        }
         let _ = stream.set_nodelay(true);
         let guest = SocketAddr::new(address::guest(peer.ip()), guest);
         let gateway = address::gateway(peer.ip());
@@ -223,8 +276,12 @@ impl Tcp {
             from.set_port(self.next_port);
         }
         let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE).ok()?;
-        let mut flow = Flow::new(io, (guest, from), stream, Phase::Open, self.spare.pop());
-        flow.connect()?;
+        let sockets = self.socket()?;
+        let mut flow = Flow::new(io, (guest, from), stream, Phase::Open, sockets);
+        if flow.connect().is_none() {
+            self.recycle(flow.sockets);
+            return None;
+        }
         self.keys.insert(flow.key, token);
         self.flows.insert(token, flow);
         self.mark(token);
@@ -303,17 +360,13 @@ impl Tcp {
         if let Some(mut flow) = self.flows.remove(&token) {
             self.keys.remove(&flow.key);
             io.deregister(&mut flow.stream);
-            flow.sockets.get().abort();
-            if self.spare.len() < SPARE {
-                self.spare.push(flow.sockets);
-            }
+            self.recycle(flow.sockets);
         }
     }
 }
 
 impl Flow {
-    fn new(io: &mut Io, key: Key, stream: TcpStream, phase: Phase, spare: Option<Sockets>) -> Flow {
-        let sockets = spare.unwrap_or_else(Sockets::new);
+    fn new(io: &mut Io, key: Key, stream: TcpStream, phase: Phase, sockets: Sockets) -> Flow {
         Flow {
             key,
             phase,

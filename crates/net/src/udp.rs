@@ -16,8 +16,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A flow without datagrams ends after this time.
 const IDLE: Duration = Duration::from_secs(60);
-/// More flows end the oldest.
-const FLOWS: usize = 4096;
 /// Datagrams of one socket before others have their turn.
 const BURST: usize = 32;
 
@@ -45,6 +43,8 @@ struct Published {
 
 #[derive(Default)]
 pub(crate) struct Udp {
+    /// More flows end the oldest.
+    most: usize,
     published: HashMap<Token, Published>,
     flows: HashMap<usize, Flow>,
     keys: HashMap<Key, usize>,
@@ -55,6 +55,10 @@ pub(crate) struct Udp {
 }
 
 impl Udp {
+    pub(crate) fn new(most: usize) -> Udp {
+        Udp { most, ..Udp::default() }
+    }
+
     /// A port of the host that leads to one of the guest.
     pub(crate) fn listen(&mut self, io: &mut Io, mut socket: UdpSocket, guest: u16) -> io::Result<()> {
         let token = io.register(Kind::Udp, &mut socket, Interest::READABLE)?;
@@ -192,7 +196,7 @@ impl Udp {
 
     /// Ends the flow that was unused for the longest time, if there are too many.
     fn make_room(&mut self, io: &mut Io) {
-        if self.flows.len() >= FLOWS
+        if self.flows.len() >= self.most
             && let Some(oldest) = self.flows.iter().min_by_key(|(_, flow)| flow.used).map(|(id, _)| *id)
         {
             self.remove(io, oldest);

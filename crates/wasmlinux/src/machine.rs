@@ -16,7 +16,7 @@ use wasmlinux_boundary as boundary;
 use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_machine as computer;
-use wasmlinux_net::{Network, Publish};
+use wasmlinux_net::{Network, Publish, Share};
 
 /// Least memory of a machine, in bytes.
 pub const MEMORY_MIN: u64 = 32 << 20;
@@ -154,7 +154,9 @@ impl Builder {
         if needed > memory {
             return Err(Error::FilesTooLarge { memory, files: added.len() as u64, needed });
         }
-        let network = if self.network { Some(Network::new(&self.publish)?) } else { None };
+        let limits = computer::Limits::of(memory);
+        let share = Share { sockets: limits.sockets, buffers: limits.buffers };
+        let network = if self.network { Some(Network::new(&self.publish, share)?) } else { None };
         let mut bus = Bus::default();
         let at = network.as_ref().and_then(|network| bus.plug(network.device()));
         let cmdline = self.cmdline(at)?;

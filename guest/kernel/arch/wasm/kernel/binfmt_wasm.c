@@ -81,6 +81,10 @@ static int load_wasm_binary(struct linux_binprm *bprm)
 	if (IS_ERR(image))
 		return PTR_ERR(image);
 
+	/* While the caller can still be told. */
+	err = host_user_reserve(image->module);
+	if (err)
+		goto out;
 	err = begin_new_exec(bprm);
 	if (err)
 		goto out;

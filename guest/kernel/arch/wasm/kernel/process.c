@@ -77,6 +77,7 @@ int arch_dup_task_struct(struct task_struct *dst, struct task_struct *src)
 int copy_thread(struct task_struct *p, const struct kernel_clone_args *args)
 {
 	unsigned long task = (unsigned long)p;
+	int err;
 
 	/*
 	 * A task that shares its memory needs a stack of its own: frames are
@@ -89,19 +90,20 @@ int copy_thread(struct task_struct *p, const struct kernel_clone_args *args)
 	memset(&p->thread, 0, sizeof(p->thread));
 	p->thread.fn = args->fn;
 	p->thread.fn_arg = args->fn_arg;
-	host_task_create(task, (unsigned long)task_stack_page(p) + THREAD_SIZE);
+	/* The host has a share for this machine. What it refuses fails here. */
+	err = host_task_create(task, (unsigned long)task_stack_page(p) + THREAD_SIZE);
+	if (err)
+		return err;
 	p->thread.created = true;
 	clear_tsk_thread_flag(p, TIF_EXEC);
 	if (args->fn)
 		return 0;
 
 	if (args->stack)
-		host_user_clone(task, __pa(p->mm->pgd), MACHINE_ENTRY_CLONE,
-				args->stack,
-				args->flags & CLONE_SETTLS ? args->tls : 0);
-	else
-		host_user_clone(task, __pa(p->mm->pgd), MACHINE_ENTRY_FORK, 0, 0);
-	return 0;
+		return host_user_clone(task, __pa(p->mm->pgd),
+				       MACHINE_ENTRY_CLONE, args->stack,
+				       args->flags & CLONE_SETTLS ? args->tls : 0);
+	return host_user_clone(task, __pa(p->mm->pgd), MACHINE_ENTRY_FORK, 0, 0);
 }
 
 /* Called for the last reference: to a task that never ran, if it exists. */

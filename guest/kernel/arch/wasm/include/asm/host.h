@@ -27,7 +27,7 @@ HOST_IMPORT(power_off)
 void host_power_off(unsigned int how) __attribute__((noreturn));
 
 HOST_IMPORT(task_create)
-void host_task_create(unsigned long task, unsigned long sp);
+int host_task_create(unsigned long task, unsigned long sp);
 HOST_IMPORT(task_destroy)
 void host_task_destroy(unsigned long task);
 HOST_IMPORT(task_switch)
@@ -39,11 +39,13 @@ HOST_IMPORT(module_state)
 int host_module_state(int module);
 HOST_IMPORT(module_drop)
 void host_module_drop(int module);
+HOST_IMPORT(user_reserve)
+int host_user_reserve(int module);
 HOST_IMPORT(user_exec)
 void host_user_exec(int module, unsigned long pgd, unsigned long sp);
 HOST_IMPORT(user_clone)
-void host_user_clone(unsigned long task, unsigned long pgd, unsigned int entry,
-		     unsigned long sp, unsigned long tp);
+int host_user_clone(unsigned long task, unsigned long pgd, unsigned int entry,
+		    unsigned long sp, unsigned long tp);
 HOST_IMPORT(user_restart)
 void host_user_restart(void) __attribute__((noreturn));
 HOST_IMPORT(user_sp_get)
