@@ -15,7 +15,7 @@ use crate::options::Options;
 /// Whether the command line asks for it.
 pub(crate) fn is_on(options: &Options) -> bool {
     let on = ["-finstrument-functions", "-finstrument-functions-after-inlining"];
-    on.into_iter().any(|on| options.is_on(on, "-fno-instrument-functions"))
+    options.flags.iter().any(|flag| on.contains(&flag.as_str()))
 }
 
 /// Makes a clang command stop at a file of that language.

@@ -100,7 +100,7 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
             args.push("--end-lib".into());
         }
     }
-    if !(options.relocatable || linker.query || options.dry_run) && !linker.first_definition {
+    if !(options.relocatable || linker.query || options.dry_run || linker.first_definition) {
         check_common(&compiled)?;
     }
 

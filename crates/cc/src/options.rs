@@ -218,6 +218,12 @@ impl Options {
                     bail!("'{arg}': there are no shared libraries; make a static one (wasmlinux-ar)")
                 }
                 "-m64" => bail!("'-m64': programs are 32-bit (wasm32)"),
+                // gcc's; clang does not know it.
+                "-fno-instrument-functions" => {
+                    for list in [&mut o.flags, &mut o.all] {
+                        list.retain(|flag| !flag.starts_with("-finstrument-functions"));
+                    }
+                }
                 "-pthread" | "-pthreads" => o.flag("-D_REENTRANT"),
                 "-mfork-in-handler" => o.fork_in_handler = true,
                 "--version" | "-dumpversion" | "-dumpfullversion" | "-dumpmachine" | "--help" | "-help" | "-V" => {
@@ -536,6 +542,8 @@ mod tests {
     fn the_last_of_two_options_counts() {
         let common = |line: &str| parse(line).is_on("-fcommon", "-fno-common");
         assert!(common("-fno-common -fcommon x.c") && !common("-fcommon -fno-common x.c") && !common("x.c"));
+        let o = parse("-finstrument-functions -fno-instrument-functions x.c");
+        assert!(!o.all.iter().any(|f| f.contains("instrument")));
     }
 
     #[test]
