@@ -234,6 +234,33 @@ fn bad_options() {
 }
 
 #[test]
+fn what_docker_has() {
+    wasmlinux_with(["run", "--rm", "--entrypoint", "echo", "a", "b"]).output().expect("a b\n");
+    wasmlinux_with(["run", "--entrypoint=pwd"]).output().expect("/\n");
+    wasmlinux_with(["run", "-h", "penguin", "hostname"]).output().expect("penguin\n");
+    // What it cannot have is one line that says what to do, and nothing runs.
+    for (options, about) in [
+        (&["-v", "/tmp:/x"][..], "--add"),
+        (&["--volume=/tmp:/x"], "--add"),
+        (&["-vx:/y"], "--add"),
+        (&["--mount", "type=bind"], "--add"),
+        (&["-d"], "background"),
+        (&["-itd"], "background"),
+        (&["--name", "x"], "process id"),
+        (&["-u", "nobody"], "su"),
+        (&["--privileged"], "capabilities"),
+        (&["--read-only"], "remount"),
+        (&["--cpus=2"], "one processor"),
+        (&["--pull", "always"], "images"),
+        (&["--platform=linux/amd64"], "images"),
+        (&["--network", "host"], "user,host"),
+    ] {
+        let output = wasmlinux_with(["run"]).args(options).args(["echo", "ran"]).output();
+        complains(&output, 125, &[about]);
+    }
+}
+
+#[test]
 fn the_machine_is_switched_off_from_inside() {
     guest(["poweroff", "-f"]).output().expect_status(0);
     guest(["halt", "-f"]).output().expect_status(0);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
-use wasmlinux::{Builder, Child, Machine, Protocol, Publish, Stdio};
+use wasmlinux::{Builder, Child, Machine, Protocol, Publish, Reach, Stdio};
 use wasmlinux_tests::{Built, LIMIT, Telnet, Terminal};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -184,7 +184,8 @@ fn serve_once(body: &'static str) -> (u16, thread::JoinHandle<String>) {
 #[test]
 fn servers_and_clients_of_busybox() {
     // A web server in the guest, whose files and programs the host gets.
-    let (machine, at) = published(80, Machine::builder);
+    let reach = Reach { host: true, ..Reach::default() };
+    let (machine, at) = published(80, || Machine::builder().reach(reach));
     says(&machine, "mkdir -p /www/cgi-bin; echo page > /www/index.html");
     says(
         &machine,

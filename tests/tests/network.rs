@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
-use wasmlinux::{Child, Machine, Protocol, Publish, Stdio};
+use wasmlinux::{Child, Machine, Protocol, Publish, Reach, Stdio};
 use wasmlinux_tests::{Built, LIMIT, Scratch, guest, wasmlinux_with};
 
 const PORT: u16 = 7;
@@ -25,13 +25,17 @@ struct Echo {
 
 impl Echo {
     fn boot(host: IpAddr) -> Echo {
+        Echo::reaching(host, Reach { host: true, ..Reach::default() })
+    }
+
+    fn reaching(host: IpAddr, reach: Reach) -> Echo {
         thread::spawn(|| {
             thread::sleep(2 * LIMIT);
             eprintln!("hung");
             std::process::exit(1);
         });
         // Between the look and the boot somebody else may take a port.
-        let (at, machine) = (0..20).find_map(|_| Echo::machine(host)).expect("a machine");
+        let (at, machine) = (0..20).find_map(|_| Echo::machine(host, reach)).expect("a machine");
         let mut server =
             machine.command("peer").args(["echo", &PORT.to_string()]).stdout(Stdio::piped()).spawn().expect("peer");
         let mut line = String::new();
@@ -41,9 +45,9 @@ impl Echo {
     }
 
     /// None if a port is in use.
-    fn machine(host: IpAddr) -> Option<(SocketAddr, Machine)> {
+    fn machine(host: IpAddr, reach: Reach) -> Option<(SocketAddr, Machine)> {
         let at = free_port(host);
-        let mut builder = Machine::builder().memory(512 << 20).add(Built::new("peer").guest, "/bin/peer");
+        let mut builder = Machine::builder().memory(512 << 20).reach(reach).add(Built::new("peer").guest, "/bin/peer");
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             builder = builder.publish(Publish { host: at, guest: PORT, protocol });
         }
@@ -223,6 +227,99 @@ fn to_the_host() {
     assert!(ping.contains("2 packets received"), "{ping}");
 }
 
+/// An address of this host that is not loopback's, if it has one.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(("192.0.2.1", 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+/// A server on this address that says "here" to all who come.
+fn here(ip: IpAddr) -> SocketAddr {
+    let server = TcpListener::bind((ip, 0)).expect("a port");
+    let at = server.local_addr().expect("its address");
+    thread::spawn(move || {
+        for stream in server.incoming() {
+            let _ = stream.and_then(|mut stream| stream.write_all(b"here"));
+        }
+    });
+    at
+}
+
+#[test]
+fn the_outside_only_unless_more_is_said() {
+    let own = own_address();
+    let servers: Vec<_> = [LOCAL].into_iter().chain(own).map(here).collect();
+    let (loopback, own) = (servers[0].port().to_string(), servers.get(1));
+    let refused = "connect: No route to host\n";
+    // What may be reached, and whether the host, private and link-local addresses then are.
+    let one = Reach::default();
+    for reach in [
+        one,
+        Reach { host: true, ..one },
+        Reach { private: true, ..one },
+        Reach { host: true, private: true, ..one },
+        Reach { host: true, private: true, link_local: true },
+    ] {
+        let echo = Echo::reaching(LOCAL, reach);
+        let host = if reach.host { "here" } else { refused };
+        assert_eq!(echo.peer_says(&["get", "10.0.2.2", &loopback]), host, "{reach:?}");
+        let mapped = echo.peer_says(&["get", "::ffff:10.0.2.2", &loopback]);
+        assert_eq!(mapped, host, "{reach:?}");
+        if let Some(own) = own {
+            assert_eq!(echo.peer_says(&["get", &own.ip().to_string(), &own.port().to_string()]), host, "{reach:?}");
+        }
+        for address in ["127.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1"] {
+            let own = echo.peer_says(&["get", address, &loopback]);
+            assert!(own.starts_with("connect: "), "{address} is the guest's own: {own}");
+        }
+        if !reach.link_local {
+            for address in ["169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200"] {
+                assert_eq!(echo.peer_says(&["get", address, "80"]), refused, "{reach:?} {address}");
+            }
+            let six = echo.peer_says(&["get", "fd00:ec2::254", "80"]);
+            assert_eq!(six, "connect: Permission denied\n", "{reach:?}");
+        }
+        if !reach.private {
+            assert_eq!(echo.peer_says(&["get", "192.168.77.1", "80"]), refused, "{reach:?}");
+        }
+        // The name exists if the host is reached.
+        let mut lookup = echo.machine.command("nslookup");
+        let output = lookup.args(["host.docker.internal", "10.0.2.3"]).output().expect("nslookup");
+        let name = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(name.contains("Address: 10.0.2.2\n"), reach.host, "{name}");
+        // Ports that are published are, in any case.
+        let mut stream = echo.connect();
+        stream.write_all(b"five!").expect("writing");
+        let mut five = [0; 5];
+        stream.read_exact(&mut five).expect("reading");
+    }
+}
+
+#[test]
+fn consent_on_the_command_line() {
+    let port = here(LOCAL).port();
+    let get = |options: &[&str], host: &str| {
+        let run = wasmlinux_with(["run"]).args(options);
+        run.args(["--", "sh", "-c", &format!("nc {host} {port} </dev/null 2>/dev/null; echo $?")]).output().text()
+    };
+    assert_eq!(get(&[], "host.internal"), "1\n");
+    assert_eq!(get(&[], "10.0.2.2"), "1\n");
+    assert_eq!(get(&["--network", "user,host"], "host.internal"), "here0\n");
+    assert_eq!(get(&["--network", "user,host"], "host.docker.internal"), "here0\n");
+    let gateway = ["--add-host", "host.docker.internal:host-gateway"];
+    assert_eq!(get(&gateway, "host.docker.internal"), "here0\n");
+    assert_eq!(get(&gateway, "host.internal"), "here0\n");
+    assert_eq!(get(&["--add-host=box=host-gateway"], "box"), "here0\n");
+    // A name is no consent.
+    assert_eq!(get(&["--add-host", "box:10.0.2.2"], "box"), "1\n");
+    let output = wasmlinux_with(["run", "--add-host", "a:1.2.3.4", "--", "tail", "-n", "2", "/etc/hosts"]).output();
+    output.expect("1.2.3.4\ta\n127.0.1.1\twasmlinux\n");
+    let output = wasmlinux_with(["run", "--network", "none", "--add-host", "a:host-gateway", "true"]).output();
+    output.expect_status(125);
+    assert_eq!(output.errors(), "wasmlinux: host-gateway needs a network, and --network none asks for none\n");
+}
+
 #[test]
 fn version_six() {
     let local = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -262,7 +359,7 @@ fn an_address_by_dhcp() {
 #[test]
 fn names() {
     let script = "hostname -f; nslookup host.internal | sed -n 's/^Address: //p' | sort; nslookup -type=a HOST.internal 10.0.2.3 | tail -n 2";
-    let output = guest(["sh", "-c", script]).output();
+    let output = wasmlinux_with(["run", "--network", "user,host", "--", "sh", "-c", script]).output();
     output.expect("wasmlinux\n10.0.2.2\nfd00::2\nAddress: 10.0.2.2\n\n");
     // Another name; one that the user has given an address already; and one without a file of names.
     wasmlinux_with(["run", "--hostname", "box", "--", "hostname", "-f"]).output().expect("box\n");

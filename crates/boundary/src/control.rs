@@ -7,8 +7,10 @@ use crate::table::{constants, header};
 constants! { STREAMS:
     /// The stream (see docs/machine.md) that carries the control channel.
     STREAM_CONTROL: u32 = 0;
+    /// The stream that carries files for the root file system at boot, before the control channel is served.
+    STREAM_FILES: u32 = 1;
     /// The first stream that commands and host tasks may use.
-    STREAM_FIRST: u32 = 1;
+    STREAM_FIRST: u32 = 2;
     /// Bytes of a message's header.
     HEADER_SIZE: u32 = 12;
     /// The longest payload, in bytes.
@@ -71,6 +73,37 @@ constants! { TASK_LIMITS:
     TASK_BUFFER: u32 = 1 << 20;
 }
 
+constants! { FILES:
+    /// Bytes of an entry's header: words kind, permissions with the type's bits, seconds (low, high) and nanoseconds of its time, length of its path, and two numbers of the kind; then the path, absolute, without a zero.
+    FILES_HEADER: u32 = 32;
+    /// The end. Init answers: words errno (0 if all was made) and length of a path, then the path of the entry that failed.
+    FILES_END: u32 = 0;
+    /// A folder; one that is there is left as it is.
+    FILES_FOLDER: u32 = 1;
+    /// A file, which takes the place of one that is there. Pieces follow: a word of length and so many bytes, at last one without bytes.
+    FILES_FILE: u32 = 2;
+    /// A symbolic link: the length of the target, which follows.
+    FILES_SYMLINK: u32 = 3;
+    /// Another name of a file that was made before: the length of that one's path, which follows.
+    FILES_LINK: u32 = 4;
+    /// A device node or pipe: its major and minor number.
+    FILES_NODE: u32 = 5;
+    /// The time of a folder that has been filled.
+    FILES_TIME: u32 = 6;
+    /// In place of nanoseconds: the time is that of making it.
+    FILES_NO_TIME: u32 = 0xffff_ffff;
+    /// Bytes of memory that must be left for programs when the files have been made.
+    FILES_RESERVE: u32 = 12 << 20;
+    /// Bytes of memory that a machine has not to spare before, for the kernel and the base root file system.
+    FILES_KERNEL: u32 = 13 << 20;
+    /// The kernel describes each page of memory: a byte for so many.
+    FILES_PAGE_SHARE: u32 = 100;
+    /// Bytes of memory that a file, folder or link takes beside its content's pages.
+    FILES_INODE_COST: u32 = 1024;
+    /// Bytes of memory for each of which tmpfs may have an inode.
+    FILES_INODE_SHARE: u32 = 8192;
+}
+
 constants! { NETWORK:
     /// The guest's IPv4 address, as the others. In IPv6 everybody has fd00:: followed by the same last number, digit for digit.
     NET_GUEST: u32 = 0x0a00_020f;
@@ -96,6 +129,7 @@ pub fn control_header() -> String {
         FAILED_STEPS,
         TASK_MESSAGES,
         TASK_LIMITS,
+        FILES,
     ];
     header("WASMLINUX_CONTROL_H", "CONTROL_", &tables, "")
 }

@@ -8,6 +8,7 @@
 mod attend;
 mod bus;
 mod console;
+mod file;
 mod memory;
 mod pipe;
 mod streams;

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! Streams ── id → Stream ─┬─ to_guest: Pipe ◄── StreamWriter (host)
-//!                         └─ to_host:  Pipe ──► StreamReader (host)
+//!                         ├─ to_host:  Pipe ──► StreamReader (host)
+//!                         └─ file: a file of the host in place of both
 //! ```
 //! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are dropped.
 use crate::Interrupt;
+use crate::file::{HostFile, Waiter};
 use crate::pipe::{CAPACITY, Moved, Pipe};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary::{
@@ -25,6 +28,7 @@ const _: () =
 struct Stream {
     to_guest: Pipe,
     to_host: Pipe,
+    file: Option<Arc<HostFile>>,
 }
 
 impl Stream {
@@ -39,6 +43,8 @@ struct Table {
     streams: BTreeMap<u32, Arc<Stream>>,
     next: u32,
     irq: Option<Arc<dyn Interrupt>>,
+    /// Waits for files of the host, if any stream is one that has to be waited for.
+    waiter: Option<Arc<Waiter>>,
     off: bool,
 }
 
@@ -54,7 +60,7 @@ pub struct Streams {
 impl Streams {
     /// An empty table.
     pub fn new() -> Arc<Streams> {
-        let table = Table { streams: BTreeMap::new(), next: STREAM_FIRST, irq: None, off: false };
+        let table = Table { streams: BTreeMap::new(), next: STREAM_FIRST, irq: None, waiter: None, off: false };
         Arc::new(Streams { table: Mutex::new(table) })
     }
 
@@ -121,6 +127,54 @@ impl Streams {
         Some((id, writer, reader))
     }
 
+    /// Makes a stream of a file of this process: what the guest reads and writes is read and written there at once, with the
+    /// result that it has here. It is closed when the guest closes the stream.
+    ///
+    /// # Errors
+    /// If the host gives no thread to wait for it.
+    pub fn open_file(self: &Arc<Self>, id: u32, file: OwnedFd) -> io::Result<()> {
+        let file = Arc::new(HostFile::new(file)?);
+        let stream = Arc::new(Stream { file: Some(file.clone()), ..Stream::default() });
+        let mut table = self.lock();
+        if table.off {
+            return Ok(());
+        }
+        if file.waits() {
+            let waiter = match &table.waiter {
+                Some(waiter) => waiter.clone(),
+                None => {
+                    // It ends with the machine, which may be dropped meanwhile.
+                    let streams = Arc::downgrade(self);
+                    let raise = move || streams.upgrade().into_iter().for_each(|streams| streams.raise());
+                    table.waiter.insert(Waiter::start(raise)?).clone()
+                }
+            };
+            waiter.add(&file)?;
+        }
+        table.streams.insert(id, stream);
+        Ok(())
+    }
+
+    /// The guest waits for a file: so does the thread for that.
+    fn wait_for(&self, file: &HostFile) {
+        let waiter = self.lock().waiter.clone();
+        if let Some(waiter) = waiter {
+            waiter.wait_for(file);
+        }
+    }
+
+    /// What a call on a file gave, as the guest has it: its errors are Linux's, the same on both sides.
+    fn file_result(&self, file: &HostFile, result: rustix::io::Result<usize>) -> i32 {
+        match result {
+            Ok(n) => n as i32,
+            Err(rustix::io::Errno::AGAIN) => {
+                self.wait_for(file);
+                STREAM_AGAIN
+            }
+            Err(errno) => -errno.raw_os_error(),
+        }
+    }
+
     fn ends(self: &Arc<Self>, stream: Arc<Stream>, off: bool) -> (StreamWriter, StreamReader) {
         if off {
             stream.close_guest();
@@ -142,11 +196,14 @@ impl Streams {
         }
     }
 
-    /// The guest reads: bytes, 0 at the end, `STREAM_AGAIN` or `STREAM_NONE`.
+    /// The guest reads: bytes, 0 at the end, `STREAM_AGAIN`, `STREAM_NONE`, or a file's error.
     pub fn guest_read(&self, id: u32, buf: &mut [u8]) -> i32 {
         let Some(stream) = self.find(id) else {
             return STREAM_NONE;
         };
+        if let Some(file) = &stream.file {
+            return self.file_result(file, file.read(limit_mut(buf)));
+        }
         match stream.to_guest.guest_read(limit_mut(buf)) {
             Moved::Bytes(n) => n as i32,
             Moved::Again => STREAM_AGAIN,
@@ -154,7 +211,7 @@ impl Streams {
         }
     }
 
-    /// The guest writes: bytes taken (0 only of none), `STREAM_AGAIN`, `STREAM_CLOSED` or `STREAM_NONE`.
+    /// The guest writes: bytes taken (0 only of none), `STREAM_AGAIN`, `STREAM_CLOSED`, `STREAM_NONE`, or a file's error.
     pub fn guest_write(&self, id: u32, buf: &[u8]) -> i32 {
         let Some(stream) = self.find(id) else {
             return STREAM_NONE;
@@ -162,7 +219,11 @@ impl Streams {
         if buf.is_empty() {
             return 0;
         }
-        match stream.to_host.guest_write(&buf[..buf.len().min(i32::MAX as usize)]) {
+        let buf = &buf[..buf.len().min(i32::MAX as usize)];
+        if let Some(file) = &stream.file {
+            return self.file_result(file, file.write(buf));
+        }
+        match stream.to_host.guest_write(buf) {
             Moved::Bytes(n) => n as i32,
             Moved::Again => STREAM_AGAIN,
             Moved::Closed => STREAM_CLOSED,
@@ -174,6 +235,13 @@ impl Streams {
         let Some(stream) = self.find(id) else {
             return STREAM_NONE;
         };
+        if let Some(file) = &stream.file {
+            let (set, wait) = file.poll();
+            if wait {
+                self.wait_for(file);
+            }
+            return set as i32;
+        }
         let (readable, read_end) = stream.to_guest.guest_readable();
         let (room, write_end) = stream.to_host.guest_writable();
         let flag = |on, bit| if on { bit } else { 0 };
@@ -188,9 +256,15 @@ impl Streams {
     /// The guest will neither read nor write this stream any more: the host reads the rest and then the
     /// end, and cannot write.
     pub fn guest_close(&self, id: u32) {
-        let stream = self.lock().streams.remove(&id);
+        let mut table = self.lock();
+        let stream = table.streams.remove(&id);
+        let waiter = table.waiter.clone();
+        drop(table);
         if let Some(stream) = stream {
             stream.close_guest();
+            if let (Some(file), Some(waiter)) = (&stream.file, waiter) {
+                waiter.remove(file);
+            }
         }
     }
 
@@ -201,7 +275,11 @@ impl Streams {
         let streams = std::mem::take(&mut table.streams);
         // The machine and its streams hold each other until here.
         table.irq = None;
+        let waiter = table.waiter.take();
         drop(table);
+        if let Some(waiter) = waiter {
+            waiter.end();
+        }
         for stream in streams.values() {
             stream.close_guest();
         }

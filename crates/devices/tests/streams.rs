@@ -1,4 +1,5 @@
 //! Streams as the two sides see them.
+use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -211,4 +212,52 @@ fn terminal_lines_are_streams_of_their_own() {
     assert_eq!(number, TERMINAL_STREAM + 3);
     streams.guest_close(number);
     assert_eq!(streams.open_terminal().unwrap().0, number);
+}
+
+#[test]
+fn a_file_is_read_when_the_guest_reads() {
+    let (streams, cpu) = machine();
+    let (mut kept, mut to) = std::io::pipe().unwrap();
+    streams.open_file(5, kept.try_clone().unwrap().into()).unwrap();
+    let mut buf = [0; 4];
+    assert_eq!(streams.guest_read(5, &mut buf), STREAM_AGAIN);
+    assert_eq!(streams.guest_poll(5) as u32 & STREAM_READABLE, 0);
+    to.write_all(b"abcdefgh").unwrap();
+    cpu.halt();
+    assert_eq!(streams.guest_poll(5) as u32 & STREAM_READABLE, STREAM_READABLE);
+    assert_eq!((streams.guest_read(5, &mut buf), &buf), (4, b"abcd"));
+    // Looking takes nothing, and the rest is whoever's.
+    kept.read_exact(&mut buf).unwrap();
+    assert_eq!(&buf, b"efgh");
+    assert_eq!(streams.guest_read(5, &mut buf), STREAM_AGAIN);
+    drop(to);
+    cpu.halt();
+    assert_eq!(streams.guest_read(5, &mut buf), 0);
+    streams.guest_close(5);
+    assert_eq!(streams.guest_read(5, &mut buf), STREAM_NONE);
+}
+
+#[test]
+fn a_file_takes_what_the_guest_writes_or_says_why_not() {
+    let (streams, cpu) = machine();
+    let (mut from, to) = std::io::pipe().unwrap();
+    streams.open_file(5, to.into()).unwrap();
+    let block = pattern(1 << 20);
+    let taken = streams.guest_write(5, &block);
+    assert!(taken >= 4096, "{taken}");
+    assert_eq!(streams.guest_write(5, &block), STREAM_AGAIN);
+    let mut read = vec![0; taken as usize];
+    from.read_exact(&mut read).unwrap();
+    assert_eq!(read, block[..taken as usize]);
+    cpu.halt();
+    assert!(streams.guest_write(5, &block) > 0);
+    drop(from);
+    assert_eq!(streams.guest_write(5, b"x"), STREAM_CLOSED);
+    const ENOSPC: i32 = 28;
+    const EISDIR: i32 = 21;
+    streams.open_file(6, File::options().write(true).open("/dev/full").unwrap().into()).unwrap();
+    assert_eq!(streams.guest_write(6, b"x"), -ENOSPC);
+    streams.open_file(7, File::open("/").unwrap().into()).unwrap();
+    assert_eq!(streams.guest_read(7, &mut [0]), -EISDIR);
+    streams.shut();
 }

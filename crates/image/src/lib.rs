@@ -1,5 +1,6 @@
 //! What the machine boots, as files and bytes: nothing here runs anything.
 //!
+//! - [`tree`] collects files for the guest's root file system, those of the host among them;
 //! - [`cpio`] writes and reads archives of the kind that the kernel unpacks into its root file system;
 //! - [`rootfs`] makes the base archive out of a manifest;
 //! - [`bundle`] is the one file that holds a compiled kernel, compiled programs and that archive.
@@ -8,3 +9,4 @@
 pub mod bundle;
 pub mod cpio;
 pub mod rootfs;
+pub mod tree;

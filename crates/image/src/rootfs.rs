@@ -17,7 +17,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cpio::{self, Device, Writer};
+use crate::cpio;
+use crate::tree::{self, Device, Tree};
 
 /// Why the base archive could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +47,12 @@ pub enum Error {
     },
     /// An entry cannot be written.
     #[error(transparent)]
-    Archive(#[from] cpio::Error),
+    Archive(#[from] tree::Error),
 }
 
 /// Makes the archive that `manifest` describes, out of files in `folders`.
 pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     for (index, text) in manifest.lines().enumerate() {
         let words: Vec<_> = text.split('#').next().unwrap_or("").split_whitespace().collect();
         let wrong = |reason| Error::Line { line: index + 1, text: text.to_owned(), reason };
@@ -86,7 +87,7 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
             }
         }
     }
-    Ok(archive.finish())
+    Ok(cpio::write(&archive)?)
 }
 
 fn find(folders: &[&Path], source: &str) -> Result<PathBuf, Error> {

@@ -1,4 +1,5 @@
 //! Who has which address on the guest's wire, and who that is for the host.
+use crate::reach::{Kept, Reach};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wasmlinux_boundary as boundary;
 
@@ -71,26 +72,29 @@ pub(crate) fn is_unicast(address: IpAddr) -> bool {
     }
 }
 
-/// Where a packet of the guest to this address is to go; None if there is no such host.
-pub(crate) fn outside(to: SocketAddr, dns: impl FnOnce() -> IpAddr) -> Option<SocketAddr> {
+/// Where a packet of the guest to this address is to go.
+pub(crate) fn outside(to: SocketAddr, reach: Reach, dns: impl FnOnce() -> IpAddr) -> Result<SocketAddr, Kept> {
     let ip = match to.ip() {
+        ip if is_gateway(ip) && !reach.host => return Err(Kept::Prohibited("host")),
         ip if is_gateway(ip) && ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
         ip if is_gateway(ip) => Ipv6Addr::LOCALHOST.into(),
+        // Without it nothing outside has a name: that one port of that one server is reached wherever it is.
         ip if is_dns(ip) && to.port() == 53 => dns(),
         // The host's own loopback is reached by the gateway only.
-        ip if is_local(ip) || ip.is_loopback() || !is_unicast(ip) => return None,
-        IpAddr::V6(six) if six.is_unicast_link_local() || six.to_ipv4_mapped().is_some() => return None,
-        ip => ip,
+        ip if is_local(ip) || !is_unicast(ip) => return Err(Kept::Nowhere),
+        ip => reach.allows(ip).map(|()| ip)?,
     };
-    Some(SocketAddr::new(ip, to.port()))
+    Ok(SocketAddr::new(ip, to.port()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HOST: Reach = Reach { host: true, private: false, link_local: false };
+
     fn to(text: &str) -> Option<String> {
-        outside(text.parse().unwrap(), || "9.9.9.9".parse().unwrap()).map(|address| address.to_string())
+        outside(text.parse().unwrap(), HOST, || "9.9.9.9".parse().unwrap()).ok().map(|address| address.to_string())
     }
 
     #[test]
@@ -99,6 +103,15 @@ mod tests {
         assert_eq!(to("[fd00::2]:80").as_deref(), Some("[::1]:80"));
         assert_eq!(to("10.0.2.3:53").as_deref(), Some("9.9.9.9:53"));
         assert_eq!(to("1.2.3.4:5").as_deref(), Some("1.2.3.4:5"));
+    }
+
+    #[test]
+    fn the_host_is_reached_by_consent_only() {
+        let to = |text: &str| outside(text.parse().unwrap(), Reach::default(), || "127.0.0.53".parse().unwrap());
+        assert_eq!(to("10.0.2.2:80"), Err(Kept::Prohibited("host")));
+        assert_eq!(to("[fd00::2]:80"), Err(Kept::Prohibited("host")));
+        assert_eq!(to("10.0.2.3:53"), Ok("127.0.0.53:53".parse().unwrap()));
+        assert_eq!(to("10.0.2.3:54"), Err(Kept::Nowhere));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! ICMP: echo requests. The gateway answers by itself; for other hosts there is a ping socket for each identifier and
 //! host, if the host lets its users have such.
 use crate::address;
-use crate::packet::{self, Packet, Unreachable};
+use crate::packet::{self, Packet};
 use crate::reactor::{Io, Kind};
-use crate::resolver;
 use crate::wire::Wire;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
@@ -58,9 +57,9 @@ impl Icmp {
             reply(wire, (packet.from, [*i0, *i1], packet.to), packet.payload);
             return;
         }
-        let Some(to) = address::outside(SocketAddr::new(packet.to, 0), resolver::server) else {
-            packet::unreachable(wire, packet, Unreachable::Host);
-            return;
+        let to = match io.outside(SocketAddr::new(packet.to, 0)) {
+            Ok(to) => to,
+            Err(kept) => return packet::unreachable(wire, packet, kept.into()),
         };
         // Without permission there is no answer, as from a host that does not answer.
         let token = self.open(io, (packet.from, [*i0, *i1], packet.to), to);

@@ -8,7 +8,7 @@
 //!                                  ├─ icmp.rs  echo: answered for the gateway, by a ping socket for others
 //!                                  └─ link.rs  ARP, neighbour discovery, DHCP
 //!  reactor.rs  the turns in which all this is done      attend.rs  on which thread
-//!  address.rs  who has which address      publish.rs  `-p`
+//!  address.rs  who has which address      publish.rs  `-p`      reach.rs  what the guest may reach
 //! ```
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod link;
 mod names;
 mod packet;
 mod publish;
+mod reach;
 mod reactor;
 mod resolver;
 mod tcp;
@@ -27,10 +28,11 @@ mod wire;
 
 pub use attend::Running;
 pub use publish::{Protocol, Publish, PublishError};
+pub use reach::Reach;
 pub use reactor::{Network, Share};
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Why there is no network.
 #[derive(Debug, thiserror::Error)]
@@ -60,3 +62,6 @@ fn reason(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+/// The gateway's addresses in the guest, which stand for the host.
+pub const GATEWAY: [IpAddr; 2] = [IpAddr::V4(address::GATEWAY), IpAddr::V6(address::GATEWAY6)];

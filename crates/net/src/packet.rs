@@ -1,5 +1,6 @@
 //! IP packets: what the guest's are, and how to write some.
 use crate::address;
+use crate::reach::Kept;
 use crate::wire::{TYPE_IP4, TYPE_IP6, Wire};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -87,6 +88,17 @@ pub(crate) enum Unreachable {
     Network,
     Host,
     Port,
+    /// It is not allowed.
+    Prohibited,
+}
+
+impl From<Kept> for Unreachable {
+    fn from(kept: Kept) -> Unreachable {
+        match kept {
+            Kept::Nowhere => Unreachable::Host,
+            Kept::Prohibited(_) => Unreachable::Prohibited,
+        }
+    }
 }
 
 /// Tells the guest that a packet of it got nowhere. Of the payload the first eight bytes are needed.
@@ -106,6 +118,7 @@ pub(crate) fn unreachable(wire: &mut Wire, packet: &Packet<'_>, why: Unreachable
                 Unreachable::Network => Icmpv4DstUnreachable::NetUnreachable,
                 Unreachable::Host => Icmpv4DstUnreachable::HostUnreachable,
                 Unreachable::Port => Icmpv4DstUnreachable::PortUnreachable,
+                Unreachable::Prohibited => Icmpv4DstUnreachable::CommProhibited,
             };
             let message = Icmpv4Repr::DstUnreachable { reason, header, data };
             emit(wire, gateway, packet.from, IpProtocol::Icmp, message.buffer_len(), |bytes| {
@@ -124,6 +137,7 @@ pub(crate) fn unreachable(wire: &mut Wire, packet: &Packet<'_>, why: Unreachable
                 Unreachable::Network => Icmpv6DstUnreachable::NoRoute,
                 Unreachable::Host => Icmpv6DstUnreachable::AddrUnreachable,
                 Unreachable::Port => Icmpv6DstUnreachable::PortUnreachable,
+                Unreachable::Prohibited => Icmpv6DstUnreachable::AdminProhibit,
             };
             let message = Icmpv6Repr::DstUnreachable { reason, header, data };
             emit(wire, gateway, packet.from, IpProtocol::Icmpv6, message.buffer_len(), |bytes| {

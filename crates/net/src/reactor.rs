@@ -7,6 +7,8 @@ use crate::icmp::Icmp;
 use crate::link;
 use crate::packet::Packet;
 use crate::publish::{Protocol, Publish};
+use crate::reach::{Kept, Reach};
+use crate::resolver;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
 use crate::wire::{self, ETHERNET, TYPE_ARP, Wire};
@@ -55,9 +57,28 @@ pub(crate) struct Io {
     now: Instant,
     random: RandomState,
     again: Vec<Token>,
+    reach: Reach,
+    /// Kinds of addresses that the guest was kept from: each is told once.
+    told: Vec<&'static str>,
 }
 
 impl Io {
+    /// Where a packet of the guest to this address is to go. What the user has not allowed is told.
+    pub(crate) fn outside(&mut self, to: SocketAddr) -> Result<SocketAddr, Kept> {
+        let result = address::outside(to, self.reach, resolver::server);
+        if let Err(Kept::Prohibited(word)) = result
+            && !self.told.contains(&word)
+        {
+            self.told.push(word);
+            tracing::info!("the guest is kept from {}: --network user,{word} would let it", to.ip());
+        }
+        result
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// A token that was never used.
     pub(crate) fn token(&mut self, kind: Kind) -> Token {
         self.next += 1;
@@ -118,15 +139,17 @@ pub struct Network {
     share: Share,
     tcp: Vec<(std::net::TcpListener, u16)>,
     udp: Vec<(std::net::UdpSocket, u16)>,
+    reach: Reach,
 }
 
 impl Network {
-    /// Opens the ports of the host.
+    /// Opens the ports of the host. The guest will reach the outside, and what `reach` says.
     ///
     /// # Errors
     /// [`Error::Listen`] for the first that cannot be opened.
-    pub fn new(publish: &[Publish], share: Share) -> Result<Network, Error> {
-        let mut network = Network { device: NetDevice::new(GUEST_MAC, MTU), share, tcp: vec![], udp: vec![] };
+    pub fn new(publish: &[Publish], reach: Reach, share: Share) -> Result<Network, Error> {
+        let device = NetDevice::new(GUEST_MAC, MTU);
+        let mut network = Network { device, share, tcp: vec![], udp: vec![], reach };
         for one in publish {
             let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
             match one.protocol {
@@ -156,6 +179,8 @@ impl Network {
             now: Instant::ZERO,
             random: RandomState::new(),
             again: vec![],
+            reach: self.reach,
+            told: vec![],
         };
         // One at least, for names.
         let udp = (self.share.sockets / 8).clamp(1, UDP_MAX);

@@ -3,8 +3,8 @@
 //! there are.
 use crate::address;
 use crate::packet::{self, Packet, Unreachable};
+use crate::reach::Kept;
 use crate::reactor::{Io, Kind, Share};
-use crate::resolver;
 use crate::wire::{Port, TYPE_IP4, TYPE_IP6, Wire};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -182,7 +182,10 @@ impl Tcp {
     }
 
     fn connect(&mut self, io: &mut Io, key: Key, syn: &[u8]) -> Result<(), Option<io::ErrorKind>> {
-        let to = address::outside(key.1, resolver::server).ok_or(io::ErrorKind::HostUnreachable)?;
+        let to = io.outside(key.1).map_err(|kept| match kept {
+            Kept::Nowhere => io::ErrorKind::HostUnreachable,
+            Kept::Prohibited(_) => io::ErrorKind::PermissionDenied,
+        })?;
         let sockets = self.socket().ok_or(None)?;
         let connected = TcpStream::connect(to).and_then(|mut stream| {
             let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
@@ -553,6 +556,7 @@ fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8], why: Optio
     let why = match why {
         Some(io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut) => Some(Unreachable::Host),
         Some(io::ErrorKind::NetworkUnreachable) => Some(Unreachable::Network),
+        Some(io::ErrorKind::PermissionDenied) => Some(Unreachable::Prohibited),
         _ => None,
     };
     if let Some(why) = why {

@@ -4,7 +4,6 @@ use crate::address;
 use crate::names;
 use crate::packet::{self, Packet, Unreachable};
 use crate::reactor::{Io, Kind};
-use crate::resolver;
 use crate::wire::Wire;
 use mio::net::UdpSocket;
 use mio::{Interest, Token};
@@ -77,13 +76,17 @@ impl Udp {
         }
         if address::is_dns(key.1.ip())
             && key.1.port() == 53
-            && let Some(answer) = names::answer(data)
+            && let Some(answer) = names::answer(data, io.reach().host)
         {
             return emit(wire, key, &answer);
         }
         let id = match self.keys.get(&key) {
             Some(id) => Some(*id),
-            None => self.connect(io, key),
+            None => match io.outside(key.1) {
+                Ok(to) => self.connect(io, key, to),
+                Err(kept) if address::is_unicast(key.1.ip()) => return packet::unreachable(wire, packet, kept.into()),
+                Err(_) => return,
+            },
         };
         let Some(flow) = id.and_then(|id| self.flows.get_mut(&id)) else { return };
         flow.used = io.now();
@@ -100,8 +103,7 @@ impl Udp {
         }
     }
 
-    fn connect(&mut self, io: &mut Io, key: Key) -> Option<usize> {
-        let to = address::outside(key.1, resolver::server)?;
+    fn connect(&mut self, io: &mut Io, key: Key, to: SocketAddr) -> Option<usize> {
         self.make_room(io);
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let mut socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;

@@ -6,6 +6,7 @@ use crate::{Error, SpawnStep, StreamReader, StreamWriter};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use wasmlinux_boundary as boundary;
@@ -17,6 +18,7 @@ pub struct Stdio(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Piped,
+    File(Arc<OwnedFd>),
     Path(OsString),
 }
 
@@ -24,6 +26,13 @@ impl Stdio {
     /// To the host: see the fields of [`Child`].
     pub fn piped() -> Stdio {
         Stdio(Kind::Piped)
+    }
+
+    /// To an open file of this process. What the guest reads and writes is read and written there at that moment, with the
+    /// result that it has here: nothing is read ahead, an error is the guest's, and two streams that lead to one file keep
+    /// their order. A pipe or terminal is opened a second time, so that the file that is given blocks or not as before.
+    pub fn file(file: impl Into<OwnedFd>) -> Stdio {
+        Stdio(Kind::File(Arc::new(file.into())))
     }
 
     /// To the guest's `/dev/null`. What a stream is if nothing else is said.
@@ -148,7 +157,8 @@ impl Command {
     /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile.
     ///
     /// # Errors
-    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Terminals`], [`Error::Off`].
+    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Terminals`], [`Error::Off`];
+    /// [`Error::Io`] if the host has no descriptor more for a [`Stdio::file`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let streams = self.control.streams();
         if let Some(size) = self.terminal {
@@ -160,16 +170,23 @@ impl Command {
         let mut words = [boundary::RUN_PATH; 3];
         let mut ends: [Option<(StreamWriter, StreamReader)>; 3] = [None, None, None];
         for (at, stdio) in self.streams.iter().enumerate() {
-            if let Kind::Piped = stdio.0 {
-                words[at] = streams.allocate();
-                ends[at] = Some(streams.open(words[at]));
+            match &stdio.0 {
+                Kind::Piped => {
+                    words[at] = streams.allocate();
+                    ends[at] = Some(streams.open(words[at]));
+                }
+                Kind::File(file) => {
+                    words[at] = streams.allocate();
+                    streams.open_file(words[at], file.try_clone()?)?;
+                }
+                Kind::Path(_) => {}
             }
         }
         let result = self.start(words, None);
         if result.is_err() {
             // Init has closed what it had opened, but perhaps not got so far.
-            for at in (0..3).filter(|&at| ends[at].is_some()) {
-                streams.guest_close(words[at]);
+            for word in words.into_iter().filter(|&word| word != boundary::RUN_PATH) {
+                streams.guest_close(word);
             }
         }
         let process = result?;

@@ -18,19 +18,29 @@ pub enum Error {
         asked: u64,
     },
     /// What is added to the root file system does not fit into the memory.
-    #[error("{} of memory are too little for the {} of files that are added: give the machine at least {}",
-        size(*.memory), size(*.files), size(*.needed))]
+    #[error("{} of memory are too little for the {count} files and folders that are added, which take {} of it: {}",
+        size(*.memory), size(*.files), advice(*.needed))]
     FilesTooLarge {
         /// The machine's memory, in bytes.
         memory: u64,
-        /// The archive of the added files, in bytes.
+        /// Files, folders and links.
+        count: u64,
+        /// What they take of the memory, in bytes.
         files: u64,
-        /// What would do, in bytes.
+        /// The memory that would do, in bytes; it may be more than [`MEMORY_MAX`].
         needed: u64,
+    },
+    /// The guest could not make a file that is added.
+    #[error("cannot put `{path}` into the guest: {errno}{}", if *.errno == Errno::ENOSPC { "; give the machine more memory" } else { "" })]
+    NotMade {
+        /// The path in the guest.
+        path: String,
+        /// The guest's reason.
+        errno: Errno,
     },
     /// A file or folder could not be added to the root file system.
     #[error(transparent)]
-    Add(#[from] wasmlinux_image::cpio::Error),
+    Add(#[from] wasmlinux_image::tree::Error),
     /// The kernel's command line is too long or has a zero byte in it.
     #[error("the kernel's arguments are too long (at most {} bytes), or hold a zero byte", wasmlinux_boundary::CMDLINE_SIZE - 1)]
     KernelArguments,
@@ -152,6 +162,13 @@ fn size(bytes: u64) -> String {
         _ if bytes >= 10 << 20 => format!("{} MiB", bytes.div_ceil(1 << 20)),
         _ if bytes >= 1 << 10 => format!("{} KiB", bytes.div_ceil(1 << 10)),
         _ => format!("{bytes} bytes"),
+    }
+}
+
+fn advice(needed: u64) -> String {
+    match needed {
+        _ if needed <= MEMORY_MAX => format!("give the machine at least {}m", needed.div_ceil(1 << 20)),
+        _ => "no machine can have so much: add less, or one archive that the command unpacks in parts".into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The machine, as a caller sees it: built, booted, given commands, switched off.
 use crate::command::Command;
 use crate::control::{Control, Message, Phase};
+use crate::files::{Cost, Sending};
 use crate::guest::guest;
 use crate::task::HostTask;
 use crate::{Compiler, Error, Outcome};
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +17,9 @@ use std::time::Duration;
 use wasmlinux_boundary as boundary;
 use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
+use wasmlinux_image::tree::{Content, Tree};
 use wasmlinux_machine as computer;
-use wasmlinux_net::{Network, Publish, Share};
+use wasmlinux_net::{GATEWAY, Network, Publish, Reach, Share};
 
 /// Least memory of a machine, in bytes.
 pub const MEMORY_MIN: u64 = 32 << 20;
@@ -27,8 +30,6 @@ pub const MEMORY_DEFAULT: u64 = 1 << 30;
 
 /// Kernel messages that are kept for the report of a machine that failed, in bytes.
 const MESSAGES: usize = 64 << 10;
-/// Added files of which a machine with [`MEMORY_MIN`] has twice as much to spare, in bytes.
-const SMALL_ARCHIVE: u64 = 2 << 20;
 /// A boot takes milliseconds; a host may be busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,8 +44,13 @@ pub struct Builder {
     cache: Option<PathBuf>,
     compiler: Compiler,
     network: bool,
+    reach: Reach,
+    hosts: Vec<(String, IpAddr)>,
     publish: Vec<Publish>,
 }
+
+/// Names of this host in a guest that may reach it: ours and docker's.
+const HOST_NAMES: [&str; 2] = ["host.internal", "host.docker.internal"];
 
 impl Builder {
     fn new() -> Builder {
@@ -58,6 +64,8 @@ impl Builder {
             cache: default_cache(),
             compiler: Compiler::Default,
             network: true,
+            reach: Reach::default(),
+            hosts: Vec::new(),
             publish: Vec::new(),
         }
     }
@@ -123,10 +131,23 @@ impl Builder {
         self
     }
 
-    /// Whether the machine has a network; it has if nothing is said. The guest then reaches what this process can reach,
-    /// and this host by the name `host.internal`. Nothing reaches the guest but by [`Builder::publish`].
+    /// Whether the machine has a network; it has if nothing is said. The guest then reaches public addresses, and what
+    /// [`Builder::reach`] says beside. Nothing reaches the guest but by [`Builder::publish`].
     pub fn network(mut self, on: bool) -> Builder {
         self.network = on;
+        self
+    }
+
+    /// What the guest may reach beside public addresses: this host, by the name `host.internal`; private networks; link-local
+    /// addresses. Nothing of it if nothing is said. Checked at each connection, however the guest came by the address.
+    pub fn reach(mut self, reach: Reach) -> Builder {
+        self.reach = reach;
+        self
+    }
+
+    /// Gives a name an address, in the guest's `/etc/hosts`.
+    pub fn host(mut self, name: impl Into<String>, address: IpAddr) -> Builder {
+        self.hosts.push((name.into(), address));
         self
     }
 
@@ -147,16 +168,15 @@ impl Builder {
         }
         let bundle = guest()?;
         let base = bundle.initramfs();
-        let added = self.archive(base)?;
-        // The archive is in memory twice while the kernel unpacks it. Little of it fits into any machine.
-        let large = (added.len() as u64).saturating_sub(SMALL_ARCHIVE);
-        let needed = (MEMORY_MIN + 2 * large).next_multiple_of(1 << 20);
-        if needed > memory {
-            return Err(Error::FilesTooLarge { memory, files: added.len() as u64, needed });
+        let tree = self.tree(base)?;
+        let cost = Cost::of(&tree);
+        if cost.needs() > memory {
+            let (count, files, needed) = (cost.count, cost.memory, cost.needs());
+            return Err(Error::FilesTooLarge { memory, count, files, needed });
         }
         let limits = computer::Limits::of(memory);
         let share = Share { sockets: limits.sockets, buffers: limits.buffers };
-        let network = if self.network { Some(Network::new(&self.publish, share)?) } else { None };
+        let network = if self.network { Some(Network::new(&self.publish, self.reach, share)?) } else { None };
         let mut bus = Bus::default();
         let at = network.as_ref().and_then(|network| bus.plug(network.device()));
         let cmdline = self.cmdline(at)?;
@@ -167,11 +187,12 @@ impl Builder {
         };
         let streams = Streams::new();
         let control = Control::open(&streams)?;
-        tracing::debug!(memory, cmdline, added = added.len(), "power on");
+        let files = Sending::start(&streams, tree)?;
+        tracing::debug!(memory, cmdline, added = cost.count, "power on");
         let switched_on = computer::Machine::power_on(computer::Config {
             memory,
             cmdline,
-            initramfs: vec![Cow::Borrowed(base), Cow::Owned(added)],
+            initramfs: vec![Cow::Borrowed(base)],
             guest: bundle.clone(),
             cache: self.cache,
             compiler: self.compiler,
@@ -182,37 +203,68 @@ impl Builder {
         let computer = switched_on.inspect_err(|_| streams.shut())?;
         // From here on an error drops the machine, which pulls the plug.
         let machine = Machine { computer, control, console, network: Mutex::new(network) };
-        match machine.control.ready(BOOT_LIMIT) {
-            Phase::Lost { .. } => {
-                Err(Error::Boot { outcome: machine.computer.wait(), messages: machine.kernel_messages() })
+        let mut sent = 0;
+        loop {
+            match machine.control.ready(BOOT_LIMIT) {
+                Phase::Lost { .. } => {
+                    let outcome = machine.computer.wait();
+                    return Err(match files.end() {
+                        // The files were not the reason.
+                        Ok(()) | Err(Error::Off) => Error::Boot { outcome, messages: machine.kernel_messages() },
+                        Err(error) => error,
+                    });
+                }
+                // Files may be many, and come from far away.
+                Phase::Starting if files.sent() > sent => sent = files.sent(),
+                Phase::Starting => {
+                    return Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() });
+                }
+                _ => return files.end().map(|()| machine),
             }
-            Phase::Starting => Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() }),
-            _ => Ok(machine),
         }
     }
 
-    /// What is unpacked over the base root file system.
-    fn archive(&self, base: &[u8]) -> Result<Vec<u8>, Error> {
+    /// What is put into the base root file system.
+    fn tree(&self, base: &[u8]) -> Result<Tree, Error> {
         let name = &self.hostname;
         if name.is_empty() || name.len() > 64 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Error::Hostname(name.clone()));
         }
-        let mut writer = cpio::Writer::on_top_of(base)?;
-        writer.file("/etc/hostname", 0o644, format!("{name}\n").as_bytes())?;
+        let mut tree = Tree::on_top_of(base)?;
+        tree.file("/etc/hostname", 0o644, format!("{name}\n").as_bytes())?;
         for (host, guest) in &self.files {
-            writer.add_host(host, guest.as_bytes())?;
+            tree.add_host(host, guest.as_bytes())?;
         }
         for (guest, permissions, content) in &self.contents {
-            writer.file(guest.as_bytes(), *permissions, content)?;
+            tree.file(guest.as_bytes(), *permissions, content)?;
         }
-        Ok(writer.finish())
+        if let Some(lines) = self.host_lines() {
+            let mut hosts = hosts(&tree, base);
+            if !hosts.is_empty() && !hosts.ends_with(b"\n") {
+                hosts.push(b'\n');
+            }
+            hosts.extend(lines.bytes());
+            tree.file("/etc/hosts", 0o644, &hosts)?;
+        }
+        Ok(tree)
+    }
+
+    /// What is added to the guest's `/etc/hosts`, if anything is.
+    fn host_lines(&self) -> Option<String> {
+        let own = HOST_NAMES.iter().flat_map(|name| GATEWAY.map(|address| (*name, address)));
+        let own = own.filter(|_| self.network && self.reach.host);
+        let given = self.hosts.iter().map(|(name, address)| (name.as_str(), *address));
+        let lines: String = own.chain(given).map(|(name, address)| format!("{address}\t{name}\n")).collect();
+        (!lines.is_empty()).then_some(lines)
     }
 
     /// With the physical address of the network device, if there is one.
     fn cmdline(&self, network: Option<u32>) -> Result<String, Error> {
         // The kernel shows what is less than its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
-        let mut text = format!("loglevel={level}");
+        // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against fragmentation, as the kernel does
+        // from the first sign of it on, would be most of a machine's memory.
+        let mut text = format!("loglevel={level} sysctl.vm.watermark_boost_factor=0");
         if let Some(at) = network {
             let _ = write!(text, " virtio_mmio.device={}@{at:#x}:{}", boundary::MMIO_WINDOW, boundary::IRQ_NET);
         }
@@ -235,6 +287,20 @@ impl std::fmt::Debug for Builder {
             .field("files", &self.files)
             .field("kernel_args", &self.kernel_args)
             .finish_non_exhaustive()
+    }
+}
+
+/// The `/etc/hosts` that the guest would have.
+fn hosts(tree: &Tree, base: &[u8]) -> Vec<u8> {
+    const PATH: &[u8] = b"etc/hosts";
+    match tree.entries().iter().rfind(|entry| entry.path == PATH).map(|entry| &entry.content) {
+        Some(Content::Bytes(bytes)) => bytes.clone(),
+        // Whoever cannot read it hears of it when it is sent.
+        Some(Content::Host(path, _)) => std::fs::read(path).unwrap_or_default(),
+        _ => {
+            let entries = cpio::entries(base).filter_map(Result::ok);
+            entries.filter(|entry| entry.name == PATH).last().map_or(vec![], |entry| entry.content.to_vec())
+        }
     }
 }
 

@@ -258,6 +258,19 @@ static void handle(const struct message *message, unsigned char *payload)
 	}
 }
 
+static void skip(size_t length)
+{
+	char piece[256];
+
+	while (length) {
+		size_t part = length < sizeof piece ? length : sizeof piece;
+
+		if (read_all(channel, piece, part))
+			power_down(RB_POWER_OFF);
+		length -= part;
+	}
+}
+
 /* One whole message: the host sends them in one piece, so the wait for the rest is short. */
 static void receive(void)
 {
@@ -266,10 +279,16 @@ static void receive(void)
 
 	if (read_all(channel, &message, sizeof message))
 		power_down(RB_POWER_OFF);
-	if (message.length > CONTROL_PAYLOAD_MAX ||
-	    !(payload = malloc(message.length + 1))) {
+	if (message.length > CONTROL_PAYLOAD_MAX) {
 		log_message(3, "a message of %u bytes", (unsigned)message.length);
 		power_down(RB_POWER_OFF);
+	}
+	payload = malloc(message.length + 1);
+	if (!payload) {
+		skip(message.length);
+		/* What it was may not be known to the host; that it failed is. */
+		failed(message.id, 0, -ENOMEM, CONTROL_FAILED_EXEC);
+		return;
 	}
 	if (read_all(channel, payload, message.length))
 		power_down(RB_POWER_OFF);

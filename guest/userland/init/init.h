@@ -14,8 +14,15 @@ void log_open(void);
 void log_message(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* mounts.c: file systems, device nodes, the machine's name. Failures are logged; what works is there. */
-void mounts_make(void);
+/*
+ * mounts.c: file systems, device nodes, the machine's name. Failures are logged; what works is
+ * there. The first are those that files_receive() needs.
+ */
+void mounts_first(void);
+void mounts_rest(void);
+
+/* files.c: makes the files that the host sends. Without all of them the machine goes off. */
+void files_receive(void);
 
 /* network.c: loopback and, if there is one, the Ethernet. Failures are logged. */
 void network_up(void);

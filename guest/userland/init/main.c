@@ -109,7 +109,9 @@ int main(int argc, char **argv)
 
 	umask(022);
 	if (strcmp(name, "control")) {
-		mounts_make();
+		mounts_first();
+		files_receive();
+		mounts_rest();
 		network_up();
 		fill_standard_streams();
 		log_open();

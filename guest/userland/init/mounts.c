@@ -26,6 +26,9 @@ static const struct {
 	{ "tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV, 0 },
 };
 
+/* /dev and /proc */
+#define FIRST_MOUNTS 2
+
 /* Documentation/admin-guide/devices.txt */
 static const struct {
 	const char *path;
@@ -118,22 +121,35 @@ static void set_hostname(void)
 	add_to_hosts(name);
 }
 
-void mounts_make(void)
+static void mount_entry(size_t i)
+{
+	const char *path = mount_table[i].path;
+
+	(void)!mkdir(path, 0755);
+	if (i >= FIRST_MOUNTS && has_files(path))
+		return;
+	if (mount(mount_table[i].type, path, mount_table[i].type, mount_table[i].flags,
+		  mount_table[i].options) &&
+	    !(mount_table[i].optional && errno == ENODEV))
+		log_message(4, "mount of %s: %s", path, strerror(errno));
+}
+
+void mounts_first(void)
 {
 	mode_t mask = umask(0);
 
-	for (size_t i = 0; i < sizeof mount_table / sizeof *mount_table; i++) {
-		const char *path = mount_table[i].path;
-		int added = strcmp(path, "/dev") && strcmp(path, "/proc") && has_files(path);
+	for (size_t i = 0; i < FIRST_MOUNTS; i++)
+		mount_entry(i);
+	fill_dev();
+	umask(mask);
+}
 
-		(void)!mkdir(path, 0755);
-		if (!added && mount(mount_table[i].type, path, mount_table[i].type,
-				    mount_table[i].flags, mount_table[i].options) &&
-		    !(mount_table[i].optional && errno == ENODEV))
-			log_message(4, "mount of %s: %s", path, strerror(errno));
-		if (!i)
-			fill_dev();
-	}
+void mounts_rest(void)
+{
+	mode_t mask = umask(0);
+
+	for (size_t i = FIRST_MOUNTS; i < sizeof mount_table / sizeof *mount_table; i++)
+		mount_entry(i);
 	umask(mask);
 	set_hostname();
 }

@@ -1,6 +1,6 @@
 //! Reading: a walk over the entries of one archive, or of several that follow each other.
 
-use super::Error;
+use crate::tree::Error;
 
 pub(super) const MAGIC: &[u8] = b"070701";
 const HEADER: usize = 110;

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::*;
+use crate::tree::{Content, Error, PATH_MAX, Time, Tree};
 
 /// `name mode(octal) content` of each entry.
 fn list(archive: &[u8]) -> Vec<String> {
@@ -16,12 +17,12 @@ fn list(archive: &[u8]) -> Vec<String> {
 
 #[test]
 fn parents_are_made_once() {
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     archive.file("/a/b/c", 0o600, b"one").unwrap();
     archive.file("//a/./b/d", 0o755, b"").unwrap();
     archive.symlink("/a/l", "b").unwrap();
     archive.file("/a/l/e", 0o644, b"2").unwrap();
-    let archive = archive.finish();
+    let archive = write(&archive).unwrap();
     let expected = ["a 40755", "a/b 40755", "a/b/c 100600 one", "a/b/d 100755", "a/l 120777 b", "a/l/e 100644 2"];
     assert_eq!(list(&archive), expected);
     assert_eq!(archive.len() % 512, 0);
@@ -29,7 +30,7 @@ fn parents_are_made_once() {
 
 #[test]
 fn bad_paths_are_refused() {
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     for path in ["", "a", "/", "/a/../b", "/a\0", "/TRAILER!!!"] {
         assert!(matches!(archive.file(path, 0o644, b""), Err(Error::BadPath(_))), "{path:?}");
     }
@@ -44,19 +45,19 @@ fn bad_paths_are_refused() {
 
 #[test]
 fn a_second_archive_respects_the_first() {
-    let mut base = Writer::new();
+    let mut base = Tree::new();
     base.dir("/tmp", 0o1777).unwrap();
     base.symlink("/var/run", "/run").unwrap();
-    let base = base.finish();
+    let base = write(&base).unwrap();
 
     let host = tempfile::tempdir().unwrap();
     fs::write(host.path().join("x"), "1").unwrap();
-    let mut second = Writer::on_top_of(&base).unwrap();
-    assert!(second.is_empty());
+    let mut second = Tree::on_top_of(&base).unwrap();
+    assert!(second.entries().is_empty());
     second.add_host(host.path(), "/tmp").unwrap();
     second.add_host(host.path().join("x"), "/var/run/y").unwrap();
     second.add_host(host.path().join("x"), "/var/").unwrap();
-    let second = second.finish();
+    let second = write(&second).unwrap();
     assert_eq!(list(&second), ["tmp/x 100644 1", "var/run/y 100644 1", "var/x 100644 1"]);
 
     let both = [base, second].concat();
@@ -73,9 +74,11 @@ fn a_folder_of_the_host_is_copied_as_it_is() {
     fs::set_permissions(at("in/run"), fs::Permissions::from_mode(0o4755)).unwrap();
     symlink("nowhere", at("link")).unwrap();
     let _socket = UnixListener::bind(at("socket")).unwrap();
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     archive.add_host(host.path(), "/srv/data/").unwrap();
-    let archive = archive.finish();
+    let times = archive.entries().iter().filter(|entry| entry.time.is_some()).count();
+    assert_eq!(times, 4, "{:?}", archive.entries());
+    let archive = write(&archive).unwrap();
     let lines = list(&archive);
     assert_eq!(lines[0], "srv 40755");
     assert!(lines[1].starts_with("srv/data 407"));
@@ -85,19 +88,39 @@ fn a_folder_of_the_host_is_copied_as_it_is() {
 }
 
 #[test]
+fn hard_links_and_times_are_kept() {
+    let host = tempfile::tempdir().unwrap();
+    let at = |name: &str| host.path().join(name);
+    fs::write(at("a"), "1").unwrap();
+    fs::hard_link(at("a"), at("b")).unwrap();
+    let before = std::time::UNIX_EPOCH - std::time::Duration::from_nanos(1_500_000_000);
+    fs::File::options().write(true).open(at("a")).unwrap().set_modified(before).unwrap();
+    let mut tree = Tree::new();
+    tree.add_host(host.path(), "/d").unwrap();
+    let [dir, a, b, filled] = tree.entries() else { panic!("{:?}", tree.entries()) };
+    assert_eq!((dir.path.as_slice(), dir.time), (&b"d"[..], None));
+    assert_eq!(
+        (a.time, &a.content),
+        (Some(Time { seconds: -2, nanoseconds: 500_000_000 }), &Content::Host(at("a"), 1))
+    );
+    assert_eq!((b.path.as_slice(), &b.content), (&b"d/b"[..], &Content::Same(b"d/a".to_vec())));
+    assert_eq!((filled.path.as_slice(), &filled.content), (&b"d"[..], &Content::Filled));
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
-    let error = Writer::new().add_host("/no/such/file", "/x").unwrap_err();
+    let error = Tree::new().add_host("/no/such/file", "/x").unwrap_err();
     assert!(error.to_string().starts_with("cannot read /no/such/file: No such file"), "{error}");
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     archive.add_host("/dev/null", "/empty").unwrap();
-    assert_eq!(list(&archive.finish()), ["empty 100644"]);
+    assert_eq!(list(&write(&archive).unwrap()), ["empty 100644"]);
 }
 
 #[test]
 fn damage_is_noticed() {
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     archive.file("/a", 0o644, &[b'x'; 1000]).unwrap();
-    let archive = archive.finish();
+    let archive = write(&archive).unwrap();
     for length in 1..archive.len() {
         for entry in entries(&archive[..length]) {
             if let Err(error) = entry {
@@ -115,9 +138,9 @@ fn the_hosts_cpio_agrees() {
         return; // not part of every system; the kernel's unpacking is tested by every boot
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut archive = Writer::new();
+    let mut archive = Tree::new();
     archive.file("/d/f", 0o640, b"content").unwrap();
-    fs::write(folder.path().join("a.cpio"), archive.finish()).unwrap();
+    fs::write(folder.path().join("a.cpio"), write(&archive).unwrap()).unwrap();
     let run = std::process::Command::new("sh")
         .args(["-ec", "cpio -idm --quiet <a.cpio && cat d/f"])
         .current_dir(folder.path())

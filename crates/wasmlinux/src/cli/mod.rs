@@ -1,15 +1,18 @@
 //! Reads the command line, dispatches, and turns every failure into one line and a status.
 //!
-//! `options` says what can be given, `run` runs a command in a machine, `pump` carries its standard streams,
-//! `terminal` lends it this terminal, `escape` finds what the person types to us, `signals` passes signals on.
+//! `options` says what can be given (`network`: about the network), `refusals` what cannot, `run` runs a command in a machine,
+//! `terminal` lends it this terminal, `pump` carries what it shows, `escape` finds what the person types to us, `signals`
+//! passes signals on.
 mod escape;
+mod network;
 mod options;
 mod pump;
+mod refusals;
 mod run;
 mod signals;
 mod terminal;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use options::{Options, Verb};
 use std::io::Write;
@@ -64,6 +67,10 @@ fn usage(error: &clap::Error) -> u8 {
             STATUS_ERROR
         }
         _ => {
+            if let Some(text) = refusal(error) {
+                complain(&text);
+                return STATUS_ERROR;
+            }
             let text = error.to_string();
             let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             let mut first = lines.next().unwrap_or("bad usage").trim_start_matches("error: ").to_owned();
@@ -76,6 +83,14 @@ fn usage(error: &clap::Error) -> u8 {
             STATUS_ERROR
         }
     }
+}
+
+/// What to say of an option that docker has.
+fn refusal(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let option = argument.split('=').next().unwrap_or(argument);
+    let instead = refusals::instead_of(option.trim_start_matches('-'))?;
+    (error.kind() == ErrorKind::UnknownArgument).then(|| format!("no option {option}: {instead}"))
 }
 
 /// One line on standard error: an error and its causes, as far as it does not name them itself.

@@ -1,6 +1,7 @@
 //! What can be given on the command line.
+use super::network::{HostEntry, Network};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -35,16 +36,26 @@ Examples:
   wasmlinux run --add ./folder:/data ls -l /data
   wasmlinux run -p 8080:80 --add ./folder:/www httpd -f -h /www
 
+Signals:
+  HUP, INT, QUIT, USR1, USR2, ALRM, TERM, CONT, TSTP and WINCH go on to the command, unless they were
+  ignored when wasmlinux was started (nohup). After TERM the command has 10 seconds to end, then it is
+  killed; so it is if INT comes three times within two seconds. No other signal has such an effect.
+
 Exit status:
   the command's own; 128+N if signal N ended it; 125 for a failure of wasmlinux itself,
   126 if the command cannot be executed, 127 if it is not found. If the guest ends the
   machine: 0 after poweroff or halt, 122 after reboot, 123 after a panic of the kernel.";
 
-/// Options of `run`; they mean what they mean to docker.
+/// Options of `run`; they mean what they mean to docker. Those of docker's that it has not are explained by `refusals`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(crate) struct Run {
-    /// Keep standard input open; it always is. Without -t it means: no terminal, also where there is one
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Keep standard input open; it always is, and is read when the command reads. Without -t it means: no terminal,
+    /// also where there is one
     #[arg(short = 'i', long)]
     pub(crate) interactive: bool,
 
@@ -68,8 +79,21 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) init: bool,
 
+    /// Run this program in place of the command's first word, with the whole command as its arguments
+    #[arg(long, value_name = "PROG")]
+    pub(crate) entrypoint: Option<OsString>,
+
+    /// Forget the machine when the command has ended; it always is
+    #[arg(long)]
+    rm: bool,
+
+    /// Pass signals on to the command
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", action = ArgAction::Set)]
+    pub(crate) sig_proxy: bool,
+
     /// The machine's host name
-    #[arg(long, value_name = "NAME", default_value = "wasmlinux")]
+    #[arg(short = 'h', long, value_name = "NAME", default_value = "wasmlinux")]
     pub(crate) hostname: String,
 
     /// Memory of the machine, with a suffix b, k, m or g; the host gives only what is used
@@ -84,9 +108,14 @@ pub(crate) struct Run {
     #[arg(short = 'p', long = "publish", value_name = "[HOSTIP:]HOST:GUEST[/udp]", value_parser = publish)]
     pub(crate) publish: Vec<Ports>,
 
-    /// `user`: the guest reaches what this host can reach, and this host as `host.internal`; `none`: no network but loopback
-    #[arg(long, value_name = "KIND", value_enum, default_value = "user")]
+    /// `none`: no network but loopback. `user`: the guest reaches public addresses; beside these, after a comma each, this
+    /// `host` (as host.internal), `private` networks, `link-local` addresses
+    #[arg(long, visible_alias = "net", value_name = "none|user[,MORE]", default_value = "user", value_parser = Network::parse)]
     pub(crate) network: Network,
+
+    /// Give a name an address; `host-gateway` is this host, which the guest then reaches (host.docker.internal:host-gateway)
+    #[arg(long, value_name = "NAME:IP", value_parser = HostEntry::parse)]
+    pub(crate) add_host: Vec<HostEntry>,
 
     /// Print kernel messages up to a level (0 emergencies, 4 warnings, 6 information, 7 debugging) on standard error
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "6",
@@ -98,19 +127,12 @@ pub(crate) struct Run {
     pub(crate) kernel_arg: Vec<String>,
 
     /// Say on standard error what is done
-    #[arg(short = 'v', long)]
+    #[arg(long)]
     pub(crate) verbose: bool,
 
     /// The command and its arguments; without any, a shell
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
-}
-
-/// The kinds of network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Network {
-    User,
-    None,
 }
 
 /// What one `-p` says.
@@ -121,6 +143,12 @@ fn publish(text: &str) -> Result<Ports, PublishError> {
 }
 
 impl Run {
+    /// The program and its arguments; empty for a shell.
+    pub(crate) fn command_line(&self) -> Vec<OsString> {
+        let program = self.entrypoint.iter().filter(|program| !program.is_empty());
+        program.chain(&self.command).cloned().collect()
+    }
+
     /// The command's environment, in the order in which later ones win: files, then options.
     pub(crate) fn environment(&self) -> Result<Vec<(OsString, OsString)>, String> {
         let mut all = Vec::new();

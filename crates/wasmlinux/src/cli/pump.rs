@@ -1,10 +1,10 @@
-//! Carries the standard streams of this process to and from the command's.
+//! Carries what a command with a terminal shows to ours. Without a terminal its streams are ours themselves.
 use super::complain;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
-use wasmlinux::{StreamReader, StreamWriter};
+use wasmlinux::StreamReader;
 
 /// Bytes carried at once.
 const CHUNK: usize = 64 << 10;
@@ -19,30 +19,11 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Res
     thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(body)
 }
 
-/// Carries our standard input to the command. Nobody waits for this thread: it may sleep in a read for ever.
-pub(crate) fn stdin(mut to: StreamWriter) -> io::Result<()> {
-    let mut from = raw(&io::stdin())?;
-    spawn("stdin", move || {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(0) => return,
-                // The command has closed its end, or ended.
-                Ok(n) if to.write_all(&buffer[..n]).is_err() => return,
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return complain(&format!("cannot read standard input: {e}")),
-            }
-        }
-    })
-    .map(drop)
-}
-
-/// Carries a stream of the command to ours. The thread ends when that stream does, or ours takes no more: then the command's
-/// is closed, so that it gets SIGPIPE as it would here.
-pub(crate) fn output(name: &'static str, mut from: StreamReader, to: &impl AsFd) -> io::Result<JoinHandle<()>> {
-    let mut to = raw(to)?;
-    spawn(name, move || {
+/// Carries what the command's terminal shows to ours. The thread ends when that stream does, or ours takes no more.
+pub(crate) fn output(mut from: StreamReader, to: &impl AsFd) -> io::Result<JoinHandle<()>> {
+    let to = raw(to);
+    spawn("screen", move || {
+        let Ok(mut to) = to else { return };
         let mut buffer = vec![0; CHUNK];
         loop {
             match from.read(&mut buffer) {
@@ -50,9 +31,7 @@ pub(crate) fn output(name: &'static str, mut from: StreamReader, to: &impl AsFd)
                 Ok(n) => match to.write_all(&buffer[..n]) {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return,
-                    Err(e) => {
-                        return complain(&format!("cannot write standard {}: {e}", name.trim_start_matches("std")));
-                    }
+                    Err(e) => return complain(&format!("cannot write standard output: {e}")),
                 },
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return,

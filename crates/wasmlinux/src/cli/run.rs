@@ -1,14 +1,15 @@
 //! `wasmlinux run`: a machine for one command.
-use super::options::{Network, Run};
+use super::options::Run;
 use super::terminal::Raw;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
 use super::{complain, escaped, explain, pump, signals, terminal};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
-use wasmlinux::{Errno, Error, Machine, Outcome, SpawnStep, Stdio};
+use wasmlinux::{Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
 use wasmlinux_devices::printable;
 
 /// Kernel messages that are shown after a panic, in lines.
@@ -28,6 +29,7 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
+    let command_line = options.command_line();
     let has_terminal = match terminal::wanted(options.tty, options.interactive) {
         Ok(wanted) => wanted,
         Err(text) => {
@@ -35,11 +37,11 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
-    if has_terminal && (options.tty || options.command.is_empty()) {
+    if has_terminal && (options.tty || command_line.is_empty()) {
         complain("Ctrl-] q leaves");
     }
     let mut builder = Machine::builder().memory(options.memory).hostname(&options.hostname);
-    if options.init || has_terminal && options.command.is_empty() {
+    if options.init || has_terminal && command_line.is_empty() {
         builder = builder.init("/sbin/init");
     }
     for (host, guest) in &options.add {
@@ -48,11 +50,18 @@ pub(crate) fn run(options: &Run) -> u8 {
     for arg in &options.kernel_arg {
         builder = builder.kernel_arg(arg);
     }
-    if options.network == Network::None && !options.publish.is_empty() {
-        complain("-p needs a network, and --network none asks for none");
+    let mut network = options.network;
+    network.reach.host |= options.add_host.iter().any(|entry| entry.address.is_none());
+    let needs = [("-p", !options.publish.is_empty()), ("host-gateway", network.reach.host)];
+    if let Some((what, _)) = needs.iter().find(|(_, needed)| *needed && !network.on) {
+        complain(&format!("{what} needs a network, and --network none asks for none"));
         return STATUS_ERROR;
     }
-    builder = builder.network(options.network == Network::User);
+    builder = builder.network(network.on).reach(network.reach);
+    for entry in &options.add_host {
+        let addresses = entry.address.map_or(GATEWAY.to_vec(), |address| vec![address]);
+        builder = addresses.into_iter().fold(builder, |builder, address| builder.host(&entry.name, address));
+    }
     for port in options.publish.iter().flat_map(|ports| ports.iter()) {
         builder = builder.publish(*port);
     }
@@ -67,8 +76,8 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
-    let status =
-        command(options, &machine, environment, has_terminal).unwrap_or_else(|error| failed(options, &machine, &error));
+    let status = command(options, &command_line, &machine, environment, has_terminal)
+        .unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
         report_oops(&machine.kernel_messages());
     }
@@ -79,43 +88,35 @@ pub(crate) fn run(options: &Run) -> u8 {
 
 fn command(
     options: &Run,
+    command_line: &[OsString],
     machine: &Machine,
     environment: Vec<(OsString, OsString)>,
     has_terminal: bool,
 ) -> Result<u8, Error> {
-    let interactive = options.command.is_empty() && has_terminal;
-    let mut command = match options.command.split_first() {
+    let interactive = command_line.is_empty() && has_terminal;
+    let mut command = match command_line.split_first() {
         Some((program, _)) => machine.command(program),
         None => machine.command("sh"),
     };
     command
-        .args(options.command.iter().skip(1))
+        .args(command_line.iter().skip(1))
         .args(interactive.then_some("-l"))
         .current_dir(options.dir.as_deref().unwrap_or(OsStr::new(if interactive { "/root" } else { "/" })))
         .env("HOSTNAME", &options.hostname)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .power_off_at_end(true);
-    if has_terminal {
+    if !has_terminal {
+        command.stdin(own(&io::stdin())?).stdout(own(&io::stdout())?).stderr(own(&io::stderr())?);
+    } else {
         command.terminal(terminal::size()).envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
     }
     let mut child = command.envs(environment).spawn()?;
-    signals::forward(child.process())?;
+    signals::forward(child.process(), options.sig_proxy, has_terminal)?;
     // From here on no signal ends this process by itself, which would leave the terminal in raw mode.
     let raw = if has_terminal { Some(Raw::enter(child.process())?) } else { None };
-    match child.stdin.take() {
-        Some(stdin) if has_terminal => terminal::keys(stdin, child.process())?,
-        Some(stdin) => pump::stdin(stdin)?,
-        None => {}
+    if let Some(stdin) = child.stdin.take() {
+        terminal::keys(stdin, child.process())?;
     }
-    let mut outputs = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        outputs.push(pump::output("stdout", stdout, &io::stdout())?);
-    }
-    if let Some(stderr) = child.stderr.take() {
-        outputs.push(pump::output("stderr", stderr, &io::stderr())?);
-    }
+    let shown = child.stdout.take().map(|stdout| pump::output(stdout, &io::stdout())).transpose()?;
     let status = child.process().wait();
     // Init switches the machine off after the command. One that hangs is unplugged.
     if machine.wait_timeout(POWER_OFF_LIMIT).is_none() {
@@ -125,12 +126,17 @@ fn command(
             return Ok(status?.shell_code());
         }
     }
-    // With the machine its streams end, after what was written to them.
-    for output in outputs {
-        let _ = output.join();
+    // With the machine its terminal ends, after what was written to it.
+    if let Some(shown) = shown {
+        let _ = shown.join();
     }
     drop(raw);
     Ok(status?.shell_code())
+}
+
+/// A standard stream of ours as the command's.
+fn own(stream: &impl AsFd) -> io::Result<Stdio> {
+    Ok(Stdio::file(pump::raw(stream)?))
 }
 
 /// The status of a command that did not start, or did not end by itself.

@@ -1,37 +1,77 @@
-//! Passes signals that end this process on to the command, as `docker run --sig-proxy` does.
-use super::{complain, exit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+//! Passes signals on to the command, as `docker run --sig-proxy` does.
+//!
+//! One that was ignored when this process was started stays so (nohup, jobs that a script runs in
+//! the background), as it would for a program that knows nothing of signals.
+use super::{complain, exit, terminal};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 use std::io;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmlinux::Process;
 
-/// How long a command that has been asked to end may take, as docker has it.
+/// Passed on to the command itself.
+const TO_PROCESS: [i32; 5] = [SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
+/// Passed on to its process group, as a terminal and a shell send them.
+const TO_GROUP: [i32; 2] = [SIGINT, SIGQUIT];
+/// The same; but a command with a terminal of its own is sent these by that: `terminal` tells it.
+const TO_GROUP_WITHOUT_TERMINAL: [i32; 3] = [SIGTSTP, SIGCONT, SIGWINCH];
+
+/// How long a command that has been asked to end by SIGTERM may take, as docker has it.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the machine may compute before it takes a signal.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the machine may take for a command that is killed.
 const KILL_GRACE: Duration = Duration::from_secs(3);
+/// So many SIGINT within so much time are of a person who wants out.
+const IMPATIENT: (usize, Duration) = (3, Duration::from_secs(2));
+/// How long the command has to take SIGTSTP before the machine is stopped with this process.
+const STOPPING: Duration = Duration::from_millis(100);
 
-/// Starts the thread that waits for the signals. From the keyboard they go to the command's process group, as a terminal
-/// sends them: the command may live on, a second one kills it, a third ends this process. SIGTERM and SIGHUP give
-/// it [`GRACE`] to end.
-pub(crate) fn forward(process: Process) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP])?;
+/// Starts the thread that waits for the signals. Without `proxy` it only gives the terminal back
+/// before one ends this process.
+pub(crate) fn forward(process: Process, proxy: bool, has_terminal: bool) -> io::Result<()> {
+    let mut wanted = TO_GROUP.to_vec();
+    wanted.extend(TO_PROCESS);
+    if !has_terminal {
+        wanted.extend(TO_GROUP_WITHOUT_TERMINAL);
+    }
+    if !proxy {
+        wanted.retain(|signal| has_terminal && [SIGHUP, SIGTERM, SIGINT, SIGQUIT].contains(signal));
+    }
+    let mut signals = unless_ignored(wanted)?;
     spawn(move || {
-        let mut interrupts = 0;
+        let mut interrupts = Vec::new();
         for signal in signals.forever() {
-            let keyboard = matches!(signal, SIGINT | SIGQUIT);
-            interrupts += u32::from(keyboard);
-            // Linux's numbers are the same on both sides. A machine that is off needs no signal.
-            let _ = match (keyboard, interrupts) {
-                (true, 1) => process.signal_group(signal as u32),
-                (true, 2) => kill_after(process.clone(), Duration::ZERO),
-                (true, _) => exit((128 + signal) as u8),
-                (false, _) => process.signal(signal as u32).and_then(|()| kill_after(process.clone(), GRACE)),
-            };
-            end_if_it_hangs(&process, signal);
+            if !proxy {
+                exit((128 + signal) as u8);
+            }
+            pass(&process, signal);
+            match signal {
+                SIGTERM => {
+                    let _ = kill_after(process.clone(), GRACE);
+                }
+                SIGINT => {
+                    interrupts.retain(|at: &Instant| at.elapsed() < IMPATIENT.1);
+                    interrupts.push(Instant::now());
+                    if interrupts.len() >= IMPATIENT.0 {
+                        let _ = kill_after(process.clone(), Duration::ZERO);
+                    }
+                }
+                // The job of a person at a terminal is stopped as a whole; SIGCONT comes here when
+                // it goes on.
+                SIGTSTP if terminal::is_near() => {
+                    thread::sleep(STOPPING);
+                    let _ = low_level::emulate_default_handler(SIGTSTP);
+                }
+                _ => {}
+            }
+            if [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&signal) {
+                end_if_it_hangs(&process, signal);
+            }
         }
     })
 }
@@ -44,7 +84,28 @@ fn end_if_it_hangs(process: &Process, signal: i32) {
     }
 }
 
-/// Kills the command's process group if it has not ended by then; if even that does nothing, ends this process.
+/// Linux's numbers are the same on both sides. A machine that is off needs no signal.
+fn pass(process: &Process, signal: i32) {
+    let _ =
+        if TO_PROCESS.contains(&signal) { process.signal(signal as u32) } else { process.signal_group(signal as u32) };
+}
+
+/// Takes these signals from now on, but for those that were ignored.
+pub(crate) fn unless_ignored(mut wanted: Vec<i32>) -> io::Result<Signals> {
+    let ignored = ignored();
+    wanted.retain(|signal| ignored & 1 << (signal - 1) == 0);
+    Signals::new(wanted)
+}
+
+/// The signals that are ignored, the lowest bit for number 1. None where the system does not tell.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Kills the command's process group if it has not ended by then; if even that does nothing, ends
+/// this process.
 pub(crate) fn kill_after(process: Process, limit: Duration) -> Result<(), wasmlinux::Error> {
     let body = move || {
         if let Ok(None) = process.wait_timeout(limit) {

@@ -2,11 +2,10 @@
 //!
 //! While it is lent it is in raw mode: every key goes to the guest, whose own terminal makes signals and lines of them.
 use super::escape::{Escape, Order};
-use super::signals::kill_after;
+use super::signals::{kill_after, unless_ignored};
 use super::{complain, pump};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
-use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +35,11 @@ pub(crate) fn wanted(asked: bool, interactive: bool) -> Result<bool, String> {
         (true, true) => Ok(true),
         (false, _) => Ok(input && output && !interactive),
     }
+}
+
+/// Whether a person at a terminal has this process as a job, or may have.
+pub(crate) fn is_near() -> bool {
+    isatty(io::stdin()) || isatty(io::stdout()) || isatty(io::stderr())
 }
 
 /// Whether it is lent now.
@@ -87,7 +91,7 @@ pub(crate) fn size() -> TerminalSize {
 
 /// Starts the thread that tells the command's terminal each change of size, and suspends this process when it is asked to.
 fn follow(process: Process) -> io::Result<()> {
-    let mut signals = Signals::new([SIGWINCH, SIGTSTP, SIGCONT])?;
+    let mut signals = unless_ignored(vec![SIGWINCH, SIGTSTP, SIGCONT])?;
     pump::spawn("terminal", move || {
         // It may have changed since the command was given it.
         let _ = process.resize(size());

@@ -1,28 +1,35 @@
-//! Files and folders of the host, copied into an archive.
+//! Files and folders of the host, to be copied.
 
-use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use super::write::text;
-use super::{Error, Writer, mode};
+use super::paths::text;
+use super::{Content, Error, Time, Tree, mode};
 
-impl Writer {
-    /// Adds the file or folder `host` as `guest`. A folder is merged into one that the guest has; a file takes the place of a
-    /// file. A file goes into `guest` under its own name if `guest` is a folder there or ends in a slash.
+/// Where things of the host with more than one name have been put, by device and inode.
+type Links = HashMap<(u64, u64), Vec<u8>>;
+
+impl Tree {
+    /// Adds the file or folder `host` as `guest`. A folder is merged into one that the guest has; a
+    /// file takes the place of a file. A file goes into `guest` under its own name if `guest` is a
+    /// folder there or ends in a slash.
     ///
-    /// Permissions and times are kept, also links as they are, except that `host` itself is followed. `host` may
-    /// be a pipe or a device, which is read to its end; inside folders these are copied as nodes, and sockets left out.
+    /// Permissions and times are kept, also links of both kinds as they are, except that `host`
+    /// itself is followed. `host` may be a pipe or a device, which is read to its end; inside
+    /// folders these are copied as nodes, and sockets left out. Files are read when the tree is
+    /// made.
     ///
     /// # Errors
-    /// [`Error::Host`] names what could not be read; the archive is then incomplete and of no use.
+    /// [`Error::Host`] names what could not be looked at; the tree is then incomplete and of no
+    /// use.
     pub fn add_host(&mut self, host: impl AsRef<Path>, guest: impl AsRef<[u8]>) -> Result<(), Error> {
         let (host, guest) = (host.as_ref(), guest.as_ref());
         let metadata = fs::metadata(host).map_err(|source| failed(host, source))?;
         if metadata.is_dir() {
-            return self.add_dir(host, guest, &metadata);
+            return self.add_dir(host, guest, &metadata, &mut Links::new());
         }
         let mut guest = guest.to_vec();
         if guest.ends_with(b"/") || self.is_guest_dir(&guest) {
@@ -33,8 +40,8 @@ impl Writer {
         self.add_file(host, &guest, &metadata)
     }
 
-    fn add_dir(&mut self, host: &Path, guest: &[u8], metadata: &Metadata) -> Result<(), Error> {
-        self.dir_at(guest, metadata.mode(), mtime(metadata))?;
+    fn add_dir(&mut self, host: &Path, guest: &[u8], metadata: &Metadata, links: &mut Links) -> Result<(), Error> {
+        let new = self.dir_at(guest, metadata.mode())?;
         let list =
             fs::read_dir(host).and_then(|list| list.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
         let mut names = list.map_err(|source| failed(host, source))?;
@@ -43,44 +50,40 @@ impl Writer {
             let mut inner = guest.to_vec();
             inner.push(b'/');
             inner.extend_from_slice(name.as_bytes());
-            self.add_inner(&host.join(&name), &inner)?;
+            self.add_inner(&host.join(&name), &inner, links)?;
         }
-        Ok(())
+        if new { self.filled_at(guest, time(metadata)) } else { Ok(()) }
     }
 
-    fn add_inner(&mut self, host: &Path, guest: &[u8]) -> Result<(), Error> {
+    fn add_inner(&mut self, host: &Path, guest: &[u8], links: &mut Links) -> Result<(), Error> {
         let metadata = fs::symlink_metadata(host).map_err(|source| failed(host, source))?;
         let kind = metadata.file_type();
         if kind.is_dir() {
-            self.add_dir(host, guest, &metadata)
-        } else if kind.is_symlink() {
+            return self.add_dir(host, guest, &metadata, links);
+        }
+        if metadata.nlink() > 1 {
+            let file = (metadata.dev(), metadata.ino());
+            if let Some(first) = links.get(&file) {
+                return self.same_at(guest, first);
+            }
+            links.insert(file, guest.to_vec());
+        }
+        if kind.is_symlink() {
             let target = fs::read_link(host).map_err(|source| failed(host, source))?;
-            self.symlink_at(guest, mtime(&metadata), target.as_os_str().as_bytes())
+            self.symlink_at(guest, Some(time(&metadata)), target.as_os_str().as_bytes())
         } else if kind.is_file() {
             self.add_file(host, guest, &metadata)
         } else if kind.is_socket() {
             Ok(())
         } else {
-            self.node_at(guest, metadata.mode(), mtime(&metadata), device(metadata.rdev()))
+            self.node_at(guest, metadata.mode(), Some(time(&metadata)), device(metadata.rdev()))
         }
     }
 
     fn add_file(&mut self, host: &Path, guest: &[u8], metadata: &Metadata) -> Result<(), Error> {
-        let too_large = || Error::TooLarge(host.display().to_string());
-        if metadata.len() > u64::from(u32::MAX) {
-            return Err(too_large());
-        }
-        let mut content = Vec::with_capacity(metadata.len() as usize);
-        // A device or a growing file may give more than was promised.
-        File::open(host)
-            .and_then(|file| file.take(u64::from(u32::MAX) + 1).read_to_end(&mut content))
-            .map_err(|source| failed(host, source))?;
-        if content.len() > u32::MAX as usize {
-            return Err(too_large());
-        }
         // A pipe or device has the permissions of its node, which say nothing about the content.
         let permissions = if metadata.mode() & mode::TYPE == mode::FILE { metadata.mode() } else { 0o644 };
-        self.file_at(guest, permissions, mtime(metadata), &content)
+        self.file_at(guest, permissions, Some(time(metadata)), Content::Host(host.to_owned(), metadata.len()))
     }
 }
 
@@ -88,8 +91,8 @@ fn failed(path: &Path, source: std::io::Error) -> Error {
     Error::Host { path: path.to_owned(), source }
 }
 
-fn mtime(metadata: &Metadata) -> u32 {
-    metadata.mtime().clamp(0, i64::from(u32::MAX)) as u32
+fn time(metadata: &Metadata) -> Time {
+    Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 }
 }
 
 /// Major and minor number in the C library's encoding of `dev_t`.

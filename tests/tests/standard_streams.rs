@@ -1,0 +1,62 @@
+//! The standard streams of `wasmlinux run`: they are the command's own, as if it ran here.
+use std::path::Path;
+use wasmlinux_tests::{Output, Run, Scratch, wasmlinux};
+
+/// What bash says to a script in which `$W` is the product, in an empty folder.
+#[track_caller]
+fn script(text: &str) -> Output {
+    let scratch = Scratch::new();
+    Run::new(Path::new("bash")).args(["-c", text]).env("W", wasmlinux()).dir(scratch.path()).output()
+}
+
+#[test]
+fn a_loop_over_lines_runs_for_each() {
+    let lines = "1\n2\n3\n";
+    script("seq 3 > file; while read x; do $W run echo $x; done < file").expect(lines);
+    script("seq 3 | while read x; do $W run echo $x; done").expect(lines);
+}
+
+#[test]
+fn what_is_not_read_stays() {
+    let rest = "got 1\n2\n3\n";
+    let read = "$W run sh -c 'read x; echo got $x'; cat";
+    script(&format!("seq 3 > file; {{ {read}; }} < file")).expect(rest);
+    script(&format!("seq 3 | {{ {read}; }}")).expect(rest);
+    script("printf abcdef | { $W run dd bs=1 count=2 2>/dev/null; echo; cat; }").expect("ab\ncdef");
+    // Looking is not taking.
+    script("printf abc | { $W run sh -c 'sleep 0.2; read -t 0; echo $?'; cat; }").expect("0\nabc");
+    // Two that read from one pipe share it.
+    let both = "seq 20 | { for i in 1 2; do $W run sh -c 'while read x; do echo $x; sleep 0.02; done' & done; wait; } | sort -n";
+    script(both).expect(&(1..=20).map(|n| format!("{n}\n")).collect::<String>());
+}
+
+#[test]
+fn an_error_of_ours_is_the_commands() {
+    let output = script("$W run echo x > /dev/full");
+    output.expect_status(1);
+    assert!(output.errors().contains("No space left on device"), "{}", output.errors());
+    script("$W run cat < /tmp 2> errors; echo $?; grep -c 'Is a directory' errors").expect("1\n1\n");
+    script("$W run sh -c 'sleep 0.3; echo a' | true; echo ${PIPESTATUS[0]}").expect("141\n");
+    script("$W run yes | head -n 1; echo ${PIPESTATUS[0]}").expect("y\n141\n");
+    script("$W run sh -c 'trap \"\" PIPE; sleep 0.3; echo a 2>/dev/null; echo $? >&2' 2>&1 >/dev/null | cat; ")
+        .expect("0\n");
+    script("{ $W run sh -c 'trap \"\" PIPE; sleep 0.3; echo a 2>/dev/null; echo $? >&2' | true; } 2>&1").expect("1\n");
+}
+
+#[test]
+fn one_file_for_both_keeps_the_order() {
+    let both = "sh -c 'i=0; while [ $i -lt 300 ]; do echo out $i; echo error $i >&2; i=$((i+1)); done'";
+    let check = format!("{both} > native 2>&1; $W run {both} > file 2>&1; cmp file native");
+    script(&check).expect("");
+    script(&format!("{both} > native 2>&1; $W run {both} 2>&1 | cmp - native")).expect("");
+    script(&format!("{both} > native 2>&1; $W run {both} >> file 2>> file; cmp file native")).expect("");
+}
+
+#[test]
+fn a_pipe_that_is_slow_or_full() {
+    script("(sleep 0.3; echo late; sleep 0.3; echo later) | $W run cat").expect("late\nlater\n");
+    script("$W run seq 200000 | (sleep 0.5; md5sum) > a; seq 200000 | md5sum | cmp - a").expect("");
+    // Others that have the pipe do not see that it does not block for us.
+    script("seq 100000 | { $W run true; cat; } | $W run md5sum > a; seq 100000 | md5sum | cmp - a").expect("");
+    script("$W run sh -c 'sleep 0.5' | dd bs=1 count=1 2>&1 | head -n 1").expect("0+0 records in\n");
+}
