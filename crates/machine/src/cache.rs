@@ -7,6 +7,7 @@
 use crate::{code::Key, engine};
 use std::{
     fs::{self, DirEntry, File, Metadata, OpenOptions},
+    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -50,7 +51,10 @@ impl Cache {
         if !metadata.is_dir() || !is_ours(&metadata) {
             return Err(io::Error::other("it is not a folder that only this user can write (chmod 700)"));
         }
-        Ok(Cache { folder: folder.into(), engine: engine::identity().map_err(io::Error::other)? })
+        let mut hasher = DefaultHasher::new();
+        // Files of another form have other names: earlier versions use the same folder.
+        (MAGIC, engine::identity().map_err(io::Error::other)?).hash(&mut hasher);
+        Ok(Cache { folder: folder.into(), engine: hasher.finish() })
     }
 
     fn name(&self, key: &Key) -> String {
