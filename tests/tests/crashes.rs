@@ -85,6 +85,16 @@ fn the_kernel_entered_at_the_end_of_the_stack() {
 }
 
 #[test]
+fn a_program_that_only_fills_memory_is_interrupted() {
+    // It is in a routine of the host's nearly always; others have their turn all the same, and a signal reaches it.
+    let script =
+        "filling & for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.1; done; kill -9 $!; wait $!; echo $?";
+    let filling = wasmlinux_tests::Built::new("filling").guest;
+    let run = wasmlinux_with(["run", "-m", "256m"]).args(add(&filling, "filling"));
+    assert_eq!(run.args(["--", "sh", "-c", script]).output().expect_status(0).text(), "filling\n137\n");
+}
+
+#[test]
 fn the_machine_lives_on() {
     let mut args = Vec::new();
     let ways: [&[&str]; 12] = [

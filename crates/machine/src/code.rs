@@ -246,6 +246,20 @@ impl Program {
         self.function(call).is_some_and(|function| function.catches) && self.caught.binary_search(&call).is_err()
     }
 
+    /// Whether the engine's code of the program, or what it has put around it, is at `pc`. Async-signal-safe.
+    pub(crate) fn has_code(&self, pc: usize) -> bool {
+        self.module.text().as_ptr_range().contains(&(pc as *const u8))
+    }
+
+    /// Whether the code can be executed: if not, who returns to it gets a SIGSEGV, on any thread. Async-signal-safe.
+    pub(crate) fn set_executable(&self, executable: bool) {
+        let text = self.module.text();
+        let len = text.len().next_multiple_of(engine::PAGE);
+        let execute = if executable { libc::PROT_EXEC } else { 0 };
+        // SAFETY: the engine's own pages of code, which stay mapped and readable; whoever executes them has the handler that gives them back.
+        unsafe { libc::mprotect(text.as_ptr().cast_mut().cast(), len, libc::PROT_READ | execute) };
+    }
+
     /// Where in the program's code `pc`, an address in it, is.
     pub(crate) fn offset(&self, pc: usize) -> u32 {
         pc.wrapping_sub(self.module.text().as_ptr() as usize) as u32

@@ -19,7 +19,7 @@ pub(crate) const STACK_KERNEL: usize = 512 << 10;
 /// Bytes of a user's address space.
 pub(crate) const SPACE: usize = 1 << 32;
 /// Bytes of the host's smallest page.
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// Frames that a backtrace shows.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(48).unwrap();
 

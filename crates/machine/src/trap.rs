@@ -38,6 +38,12 @@ const LOOK_AGAIN: u64 = 200_000;
 /// calls without catching (setjmp's own): there `siglongjmp` out of the handler would pass by. Sooner or later another is interrupted.
 const PUT_OFF_MAX: u32 = 250;
 
+/// How often in a row the program is not found in its own code before that is made to fault: it may call a routine of the engine that
+/// takes long (memory.fill, memory.copy) again and again, and would never be interrupted.
+const MISSED_MAX: u32 = 25;
+/// In the page fault's error code: it was the fetch of an instruction.
+const FETCH: i64 = 16;
+
 /// What the handlers need of the task that runs: in a box that outlives its use as [`set_current`].
 pub(crate) struct UserContext {
     pub(crate) space: Arc<Space>,
@@ -53,6 +59,8 @@ pub(crate) struct UserContext {
     pub(crate) put_off: Cell<u32>,
     /// If the program can throw.
     pub(crate) exceptions: Option<Exceptions>,
+    /// See [`MISSED_MAX`].
+    pub(crate) missed: Cell<u32>,
 }
 
 /// A function of an instance, ready for a direct call.
@@ -441,6 +449,12 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
             let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
             let address = (*info).si_addr() as usize;
             let at = address.wrapping_sub(user.space.base() as usize);
+            if signal == libc::SIGSEGV
+                && frame.uc_mcontext.gregs[libc::REG_ERR as usize] & FETCH != 0
+                && user.program.has_code(pc(frame))
+            {
+                return found(user, info, context);
+            }
             let exceptions = user.exceptions.as_ref().filter(|_| signal == libc::SIGSEGV);
             let exception = exceptions.and_then(|exceptions| Some((exceptions, exceptions.chunk(address)?)));
             let handled = if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
@@ -459,6 +473,29 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
             }
         }
         chain(signal, info, context);
+    }
+}
+
+/// The program, or another task of it, was missed too often, and is now about to go on with its own code.
+unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let (interrupts, timer) = PROCESSOR.get();
+    user.program.set_executable(true);
+    // SAFETY: as in leave_program(). In the engine's glue it is on the way back from a routine if the frame is the one that was noted
+    // on the way there. From another place of it (the way into a program) it goes on, and is interrupted later.
+    unsafe {
+        let frame = &*context.cast::<libc::ucontext_t>();
+        let fp = frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
+        let place = match user.function(frame) {
+            Some(function) => user.place(function, frame).is_some(),
+            None => user.fault.last_exit().1.read() == fp,
+        };
+        if !place {
+            set_timer(timer, LOOK_AGAIN);
+        } else if (*interrupts).unplugged() {
+            leave(&(*interrupts).kernel, task::Thrown::Unplugged, user.frame_pointer(frame), info, context);
+        } else {
+            interrupted(user, timer, info, context);
+        }
     }
 }
 
@@ -515,15 +552,44 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
             return;
         }
         let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
-        let function = user.function(frame).filter(|function| user.place(function, frame).is_some());
-        let Some(function) = function else { return set_timer(timer, LOOK_AGAIN) };
+        let place = user.function(frame).and_then(|function| user.place(function, frame));
+        if place.is_none() {
+            return missed(user, timer);
+        }
+        interrupted(user, timer, info, context);
+    }
+}
+
+/// The processor was not in the program's code when it should look for interrupts.
+fn missed(user: &UserContext, timer: libc::timer_t) {
+    user.missed.set(user.missed.get() + 1);
+    if user.missed.get() >= MISSED_MAX {
+        user.missed.set(0);
+        user.program.set_executable(false);
+    }
+    set_timer(timer, LOOK_AGAIN);
+}
+
+/// Calls the kernel from a program that was interrupted, in its own code or on the way back to it.
+unsafe fn interrupted(
+    user: &UserContext,
+    timer: libc::timer_t,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    user.missed.set(0);
+    // SAFETY: as for inject(), by the caller.
+    unsafe {
         if !has_room() {
             return leave_program(user, info, context);
         }
         if let Some(exceptions) = &user.exceptions {
             exceptions.begin_again();
         }
-        let passes_by = function.catches || user.program.lets_pass(user.caller(function, frame));
+        let frame = &*context.cast::<libc::ucontext_t>();
+        let passes_by = user
+            .function(frame)
+            .is_none_or(|function| function.catches || user.program.lets_pass(user.caller(function, frame)));
         let put_off = passes_by && user.put_off.get() < PUT_OFF_MAX;
         let answer = user.inject(user.irq, [put_off.into(), 0, 0], frame);
         if answer == RESUME_WAITING {
@@ -553,6 +619,8 @@ unsafe fn unplugged(
         if in_program || interrupts.kernel.contains(pc(frame)) {
             let fp = frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
             leave(&interrupts.kernel, task::Thrown::Unplugged, fp, info, context);
+        } else if !user.is_null() {
+            missed(&*user, timer);
         } else {
             // In the host, which comes to an end by itself.
             set_timer(timer, LOOK_AGAIN);
