@@ -120,7 +120,6 @@ void flush_thread(void)
 void start_thread(struct pt_regs *regs, int module, unsigned long sp)
 {
 	memset(regs, 0, sizeof(*regs));
-	regs->sp = sp;
 	host_user_exec(module, __pa(current->mm->pgd), sp);
 	set_thread_flag(TIF_EXEC);
 }

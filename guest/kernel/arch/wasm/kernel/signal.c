@@ -56,7 +56,7 @@ static struct sigframe __user *get_frame(struct ksignal *ksig, unsigned long sp)
 
 static int setup_frame(struct ksignal *ksig, struct pt_regs *regs)
 {
-	unsigned long sp = host_user_sp_get();
+	unsigned long sp = regs->sp;
 	struct sigframe __user *frame = get_frame(ksig, sp);
 	struct k_sigaction *ka = &ksig->ka;
 	struct {
@@ -107,15 +107,17 @@ static int setup_frame(struct ksignal *ksig, struct pt_regs *regs)
 bool do_signal(struct pt_regs *regs)
 {
 	struct ksignal ksig;
-	int failed;
+	bool run = false;
 
-	if (!get_signal(&ksig)) {
+	regs->sp = current_user_stack_pointer();
+	if (get_signal(&ksig)) {
+		run = !setup_frame(&ksig, regs);
+		signal_setup_done(!run, &ksig, 0);
+	} else {
 		restore_saved_sigmask();
-		return false;
 	}
-	failed = setup_frame(&ksig, regs);
-	signal_setup_done(failed, &ksig, 0);
-	return !failed;
+	regs->sp = 0;
+	return run;
 }
 
 /*
@@ -161,16 +163,20 @@ SYSCALL_DEFINE0(rt_sigreturn)
 	current->restart_block.fn = do_no_restart_syscall;
 	frame = (struct sigframe __user *)host_user_sp_get();
 	if (copy_from_user(&uc, &frame->uc, sizeof(uc)) ||
-	    copy_from_user(&call, &frame->call, sizeof(call)) ||
-	    restore_altstack(&frame->uc.uc_stack)) {
-		force_sig(SIGSEGV);
-		return 0;
-	}
-	set_current_blocked(&uc.uc_sigmask);
+	    copy_from_user(&call, &frame->call, sizeof(call)))
+		goto bad;
+	/* First: whether the alternate stack may change depends on it. */
 	host_user_sp_set(uc.uc_mcontext.sp);
+	if (restore_altstack(&frame->uc.uc_stack))
+		goto bad;
+	set_current_blocked(&uc.uc_sigmask);
 	if (uc.uc_mcontext.pc != 1)
 		return call.ret;
 	regs->nr = call.nr;
 	memcpy(regs->args, call.args, sizeof(call.args));
 	return -ERESTARTNOINTR;
+
+bad:
+	force_sig(SIGSEGV);
+	return 0;
 }

@@ -27,7 +27,8 @@ struct thread_struct {
 #define INIT_THREAD		{ }
 #define task_pt_regs(tsk)	(&(tsk)->thread.regs)
 #define KSTK_EIP(tsk)		0UL
-#define KSTK_ESP(tsk)		(task_pt_regs(tsk)->sp)
+#define KSTK_ESP(tsk)		((tsk) == current ? host_user_sp_get() : \
+						    task_pt_regs(tsk)->sp)
 
 #define cpu_relax()		barrier()
 
