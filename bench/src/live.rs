@@ -72,7 +72,7 @@ pub(crate) fn session(bench: &Bench) -> Vec<Row> {
         Err(error) => sleeper.failed(format!("{error:#}")),
     });
     let (memory, work) =
-        (Row::new("an idle shell's memory", "MB", most(50.0)), Row::new("an idle shell's work", "%", most(0.1)));
+        (Row::new("an idle shell's memory", "MB", most(50.0)), Row::new("an idle shell's work", "%", most(0.05)));
     let key = Row::new("keystroke to echo", "ms", most(1.0));
     match watched(&bench.wasmlinux(&["run"])) {
         Ok((megabytes, percent, echo)) => {

@@ -156,7 +156,7 @@ impl Bench {
 
     /// Process start to exit, and that of the native program.
     pub(crate) fn start(&self) -> Row {
-        let row = Row::new("run hello, start to exit", "ms", Some(Target::Most(60.0)));
+        let row = Row::new("run hello, start to exit", "ms", Some(Target::Most(22.0)));
         let mut times = (Vec::new(), Vec::new());
         let mut once = || -> Result<()> {
             times.0.push(1e3 * seconds(|| output(&mut self.hello()).map(drop))?);

@@ -1,12 +1,31 @@
 //! Clocks, and the timer: a host timer whose signal goes to the machine's thread.
 use crate::{Error, trap};
 use std::{
+    cell::Cell,
     io, mem, ptr,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+thread_local! {
+    /// When the machine whose processor this thread is was switched on, in nanoseconds of the host's clock.
+    static POWER_ON: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Nanoseconds of the host's clock, which only goes forward.
+fn host() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a structure of ours; a clock that every Linux has, so the call does not fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Nanoseconds since power on, of the machine whose processor this thread is. Programs read clocks all the time: what is
+/// spared here counts.
+pub(crate) fn monotonic() -> u64 {
+    host() - POWER_ON.get()
+}
+
 pub(crate) struct Clock {
-    start: Instant,
     timer: libc::timer_t,
     /// When the timer expires for the guest, in nanoseconds since power on.
     expiry: u64,
@@ -28,12 +47,8 @@ impl Clock {
                 return Err(Error::Timer(io::Error::last_os_error()));
             }
         }
-        Ok(Clock { start: Instant::now(), timer, expiry: u64::MAX, hurried: false })
-    }
-
-    /// Nanoseconds since power on.
-    pub(crate) fn monotonic(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
+        POWER_ON.set(host());
+        Ok(Clock { timer, expiry: u64::MAX, hurried: false })
     }
 
     /// Nanoseconds since 1970.
@@ -43,7 +58,7 @@ impl Clock {
 
     /// Expires once, after so many nanoseconds.
     pub(crate) fn set(&mut self, nanoseconds: u64) {
-        self.expiry = self.monotonic().saturating_add(nanoseconds);
+        self.expiry = monotonic().saturating_add(nanoseconds);
         self.hurried = false;
         set_timer(self.timer, nanoseconds);
     }
@@ -51,7 +66,7 @@ impl Clock {
     /// Expires after so many nanoseconds at the latest. Before the guest's time that is a surprise to the guest, which sets the
     /// timer again.
     pub(crate) fn hurry(&mut self, nanoseconds: u64) {
-        let now = self.monotonic();
+        let now = monotonic();
         if self.expiry <= now || self.expiry > now.saturating_add(nanoseconds) {
             self.hurried = true;
             set_timer(self.timer, nanoseconds);
@@ -61,7 +76,7 @@ impl Clock {
     /// Takes that back.
     pub(crate) fn take_time(&mut self) {
         if std::mem::take(&mut self.hurried) {
-            set_timer(self.timer, self.expiry.saturating_sub(self.monotonic()));
+            set_timer(self.timer, self.expiry.saturating_sub(monotonic()));
         }
     }
 

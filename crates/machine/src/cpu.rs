@@ -31,6 +31,11 @@ use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
 
+/// A kernel's first tables lie below the initramfs: about this share of memory.
+const EARLY_SHARE: u64 = 512;
+/// Bytes behind the kernel's image that it uses first.
+const IMAGE_AFTER: u64 = 2 << 20;
+
 /// After how long the processor attends to what was sent, if it does not sleep before, in nanoseconds.
 const ATTEND_WITHIN: u64 = 200_000;
 
@@ -51,7 +56,6 @@ pub(crate) struct Board {
 impl Board {
     pub(crate) fn new(config: &Config) -> Result<Board, Error> {
         let guest = &config.guest;
-        let kernel = hypercall::linker()?.instantiate_pre(&guest.kernel()?)?;
         let heap_base = u64::from(guest.symbol("__heap_base")?);
         let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
         let min = heap_base + 2 * initramfs + MEMORY_SPARE;
@@ -66,6 +70,11 @@ impl Board {
         let ledger = Ledger::new(size);
         let reserved = ledger.charge_anyway(Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() });
         let physical = Arc::new(Physical::new(size as usize)?);
+        // At the very end of memory; each part aligned to 4, as cpio wants it.
+        let initrd_start = (size - initramfs) & !u64::from(WASM_PAGE - 1);
+        let below = initrd_start.saturating_sub(size / EARLY_SHARE);
+        physical.bring_in(vec![0..(heap_base + IMAGE_AFTER) as usize, below as usize..size as usize]);
+        let kernel = hypercall::linker()?.instantiate_pre(&guest.kernel()?)?;
         let fits = |at: u32, len: usize| {
             let slice = u32::try_from(len).ok().and_then(|len| physical.slice(at, len));
             slice.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
@@ -96,15 +105,13 @@ impl Board {
         write(boot_info::MEMORY_SIZE, size as u32);
         fits(info + boot_info::CMDLINE, config.cmdline.len())?.copy_from_slice(config.cmdline.as_bytes());
         entropy(fits(info + boot_info::SEED, boundary::SEED_SIZE as usize)?)?;
-        // At the very end of memory; each part aligned to 4, as cpio wants it.
         if initramfs != 0 {
-            let start = ((size - initramfs) & !u64::from(WASM_PAGE - 1)) as u32;
-            let mut at = start;
+            let mut at = initrd_start as u32;
             for part in &config.initramfs {
                 fits(at, part.len())?.copy_from_slice(part);
                 at += part.len().next_multiple_of(4) as u32;
             }
-            write(boot_info::INITRD_START, start);
+            write(boot_info::INITRD_START, initrd_start as u32);
             write(boot_info::INITRD_SIZE, initramfs as u32);
         }
         let code = KernelCode::new(kernel.module())?;
@@ -215,6 +222,13 @@ impl Cpu {
     pub(crate) fn space_flush(&self, pgd: u32, start: u32, end: u32) {
         if let Some(space) = self.spaces.get(&pgd) {
             space.flush(start, end);
+        }
+    }
+
+    /// Maps what will be written next, if it can be.
+    pub(crate) fn space_load(&self, pgd: u32, address: u32) {
+        if let Some(space) = self.spaces.get(&pgd) {
+            space.map(address, true);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the kernel imports: `docs/machine.md` describes each.
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     cpu::{self, Change, Handle, Request, cpu, suspend},
     engine,
     instance::{self, TaskData},
@@ -45,7 +45,7 @@ fn bytes<R>(at: u32, len: u32, f: impl FnOnce(&mut cpu::Cpu, &mut [u8]) -> R) ->
 fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     linker.func_wrap(m, "console_write", |at: u32, len: u32| bytes(at, len, |cpu, text| (cpu.console)(text)))?;
-    linker.func_wrap(m, "clock_monotonic", || cpu(|cpu| cpu.clock.monotonic()))?;
+    linker.func_wrap(m, "clock_monotonic", clock::monotonic)?;
     linker.func_wrap(m, "clock_realtime", Clock::realtime)?;
     // What a device has to do takes more stack than a task has, so the processor's loop does it.
     linker.func_wrap_async(m, "timer_set", |_: Guest<'_>, (nanoseconds,): (u64,)| {
@@ -111,8 +111,12 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
         bytes(at, text.len() as u32, |_, to| to.copy_from_slice(text))?;
         Ok(text.len() as i32)
     })?;
+    linker.func_wrap(m, "memory_use", |at: u32, len: u32| {
+        cpu(|cpu| cpu.board.physical.bring_in(vec![at as usize..at as usize + len as usize]));
+    })?;
     linker.func_wrap(m, "tlb_flush", |pgd: u32, start: u32, end: u32| cpu(|cpu| cpu.space_flush(pgd, start, end)))?;
     linker.func_wrap(m, "tlb_protect", |pgd: u32| cpu(|cpu| cpu.space_protect(pgd)))?;
+    linker.func_wrap(m, "tlb_load", |pgd: u32, address: u32| cpu(|cpu| cpu.space_load(pgd, address)))?;
     linker.func_wrap(m, "mm_destroy", |pgd: u32| cpu(|cpu| cpu.space_destroy(pgd)))?;
     Ok(())
 }

@@ -3,11 +3,15 @@ use crate::{Error, engine::SPACE};
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::fd::{AsRawFd, FromRawFd},
     ptr,
-    sync::atomic::{
-        AtomicU16,
-        Ordering::{Acquire, Release},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU16, AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 use wasmlinux_boundary::WASM_PAGE;
@@ -15,6 +19,10 @@ use wasmlinux_devices::GuestMemory;
 
 /// Addresses that a process has to have for a machine with a first process and a command: each has a reservation like physical memory's.
 const ADDRESSES: u64 = 4 * 2 * SPACE as u64;
+/// Bytes that are brought in at once.
+const PIECE: usize = 128 << 10;
+/// Threads that bring in at the same time: one for what the host knows, one for what the kernel says.
+const BRINGING_MAX: u32 = 2;
 
 /// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
 /// the kernel is a trap.
@@ -22,6 +30,8 @@ pub(crate) struct Physical {
     base: *mut u8,
     size: usize,
     file: File,
+    /// Threads of [`Physical::bring_in`].
+    bringing: AtomicU32,
 }
 
 // SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each method's contract.
@@ -46,7 +56,7 @@ impl Physical {
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(size as u64).map_err(Error::HostMemory)?;
         let base = reserve(2 * SPACE).map_err(Error::HostMemory)?;
-        let memory = Physical { base, size, file };
+        let memory = Physical { base, size, file, bringing: AtomicU32::new(0) };
         // SAFETY: within the reservation that was just made and that nobody else knows.
         unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -65,6 +75,34 @@ impl Physical {
             }
         }
         Ok(memory)
+    }
+
+    /// Brings in pages of the host that will be written soon, on a thread of its own: to do that one after the other, by a fault each,
+    /// is a fourth of a boot. What does not work is left to the faults.
+    pub(crate) fn bring_in(self: &Arc<Physical>, ranges: Vec<Range<usize>>) {
+        let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        let memory = self.clone();
+        let work = move || {
+            ranges.into_iter().for_each(|range| memory.populate(range));
+            memory.bringing.fetch_sub(1, Relaxed);
+        };
+        let begins = || std::thread::Builder::new().name("memory".into()).stack_size(64 << 10).spawn(work).is_ok();
+        if !alone && (self.bringing.fetch_add(1, Relaxed) >= BRINGING_MAX || !begins()) {
+            self.bringing.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn populate(&self, range: Range<usize>) {
+        let end = range.end.min(self.size);
+        // In pieces, as others wait meanwhile who map something.
+        for at in (range.start.max(WASM_PAGE as usize)..end).step_by(PIECE) {
+            // SAFETY: within the mapping of new(); it changes no byte. A host that does not know it refuses.
+            let refused =
+                unsafe { libc::madvise(self.base.add(at).cast(), PIECE.min(end - at), libc::MADV_POPULATE_WRITE) };
+            if refused != 0 {
+                return;
+            }
+        }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {

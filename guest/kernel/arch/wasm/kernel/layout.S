@@ -57,6 +57,12 @@
 	mark	.con_initcall.init, __con_initcall_start
 	mark	.con_initcall.end, __con_initcall_end
 
+	mark	.early_lsm_info.init, __start_early_lsm_info
+	mark	.early_lsm_info.init.end, __end_early_lsm_info
+
+	mark	.lsm_info.init, __start_lsm_info
+	mark	.lsm_info.init.end, __end_lsm_info
+
 	mark	.builtin_fw, __start_builtin_fw
 	mark	.builtin_fw.end, __end_builtin_fw
 

@@ -3,6 +3,7 @@
  * Page faults of user code, and of the kernel's accesses to user memory.
  */
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sizes.h>
@@ -53,10 +54,45 @@ retry:
 	return 0;
 }
 
+/*
+ * Who maps one page, touches it and unmaps it, again and again, gets it with
+ * the mapping: a fault costs as much as the rest. It takes some such rounds
+ * until then, and a look now and then whether they still are: others, who map
+ * what they may never need, get it when they touch it.
+ */
+#define TOUCHED_ENOUGH	8
+#define LOOK_EACH	16
+
+void wasm_mapped_page(unsigned long addr, unsigned long prot,
+		      unsigned long flags)
+{
+	mm_context_t *context = &current->mm->context;
+	int code;
+
+	if ((prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE) ||
+	    (flags & (MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE)) !=
+	    (MAP_PRIVATE | MAP_ANONYMOUS))
+		return;
+	if (context->untouched)
+		context->touched = 0;
+	context->untouched = addr;
+	if (context->touched < TOUCHED_ENOUGH ||
+	    ++context->mapped % LOOK_EACH == 0)
+		return;
+	context->untouched = 0;
+	if (!wasm_fault_in(addr, true, 0, &code))
+		host_tlb_load(__pa(current->mm->pgd), addr);
+}
+
 void wasm_user_fault(unsigned long addr, bool write)
 {
 	int code, signo = wasm_fault_in(addr, write, FAULT_FLAG_USER, &code);
+	mm_context_t *context = &current->mm->context;
 
+	if (context->untouched && addr - context->untouched < PAGE_SIZE) {
+		context->untouched = 0;
+		context->touched++;
+	}
 	if (signo)
 		force_sig_fault(signo, code, (void __user *)addr);
 }

@@ -2,6 +2,7 @@
 #include <linux/init.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <asm/host.h>
 #include <asm/pgalloc.h>
@@ -72,11 +73,27 @@ void __init paging_init(void)
 	free_area_init(max_zone_pfn);
 }
 
+/*
+ * Boot takes some megabytes for slabs and tables: from where the allocator says.
+ * The host brings them in meanwhile.
+ */
+static void __init announce_use(void)
+{
+	unsigned int order = get_order(SZ_8M);
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
+
+	if (page) {
+		host_memory_use(page_to_phys(page), SZ_4M + SZ_1M);
+		__free_pages(page, order);
+	}
+}
+
 void __init mem_init(void)
 {
 	set_max_mapnr(max_low_pfn);
 	high_memory = __va(max_low_pfn << PAGE_SHIFT);
 	memblock_free_all();
+	announce_use();
 }
 
 /* Init data is spread over the image; the layout has no range to free yet. */

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 #include <linux/unaligned.h>
 #include "mm.h"
+#include "../kernel/kernel.h"
 
 /* The same rule as the host's: a page is written only when it is dirty. */
 static void *walk(struct mm_struct *mm, unsigned long addr, bool write)
@@ -26,6 +27,21 @@ static void *walk(struct mm_struct *mm, unsigned long addr, bool write)
 	if (write && !(pte_write(pte) && pte_dirty(pte)))
 		return NULL;
 	return __va((pte_val(pte) & PAGE_MASK) + offset_in_page(addr));
+}
+
+/* False if the page is not there or may not be written as it is. */
+bool wasm_put_timespec(unsigned long addr, const struct timespec64 *ts)
+{
+	u8 *p;
+
+	if (offset_in_page(addr) > PAGE_SIZE - 16 || !access_ok((void __user *)addr, 16))
+		return false;
+	p = walk(current->mm, addr, true);
+	if (!p)
+		return false;
+	put_unaligned(ts->tv_sec, (u64 *)p);
+	put_unaligned((u64)ts->tv_nsec, (u64 *)(p + 8));
+	return true;
 }
 
 static void *user_to_kernel(unsigned long addr, bool write)

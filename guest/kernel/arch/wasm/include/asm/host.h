@@ -26,6 +26,9 @@ void host_halt(void);
 HOST_IMPORT(power_off)
 void host_power_off(unsigned int how) __attribute__((noreturn));
 
+HOST_IMPORT(memory_use)
+void host_memory_use(unsigned long start, unsigned long len);
+
 HOST_IMPORT(task_create)
 int host_task_create(unsigned long task, unsigned long sp);
 HOST_IMPORT(task_destroy)
@@ -57,6 +60,8 @@ HOST_IMPORT(tlb_flush)
 void host_tlb_flush(unsigned long pgd, unsigned long start, unsigned long end);
 HOST_IMPORT(tlb_protect)
 void host_tlb_protect(unsigned long pgd);
+HOST_IMPORT(tlb_load)
+void host_tlb_load(unsigned long pgd, unsigned long addr);
 HOST_IMPORT(mm_destroy)
 void host_mm_destroy(unsigned long pgd);
 
