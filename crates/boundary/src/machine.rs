@@ -26,7 +26,7 @@ constants! { IRQS:
     IRQ_STREAM: u32 = 1;
     /// The network device.
     IRQ_NET: u32 = 2;
-    /// A program has been compiled: module_load() that gave MODULE_PENDING may be called again.
+    /// A program has been compiled, or never will be: module_state() tells.
     IRQ_MODULE: u32 = 3;
 }
 
@@ -80,7 +80,7 @@ constants! { RESUMES:
 constants! { RESULTS:
     /// What a system call returns when a signal frame lies at the user's `__stack_pointer`.
     SIGNAL_PENDING: i32 = -4096;
-    /// module_load(): it is being compiled; IRQ_MODULE will tell (Linux's EAGAIN).
+    /// module_state(): it is being compiled; IRQ_MODULE will tell (Linux's EAGAIN).
     MODULE_PENDING: i32 = -11;
     /// stream_read(), stream_write(): nothing to do now; IRQ_STREAM will tell (Linux's EAGAIN).
     STREAM_AGAIN: i32 = -11;
