@@ -112,7 +112,8 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
         Ok(text.len() as i32)
     })?;
     linker.func_wrap(m, "memory_use", |at: u32, len: u32| {
-        cpu(|cpu| cpu.board.physical.bring_in(vec![at as usize..at as usize + len as usize]));
+        let range = at as usize..at as usize + len as usize;
+        cpu(|cpu| cpu.board.physical.bring_in(std::iter::once(range)));
     })?;
     linker.func_wrap(m, "tlb_flush", |pgd: u32, start: u32, end: u32| cpu(|cpu| cpu.space_flush(pgd, start, end)))?;
     linker.func_wrap(m, "tlb_protect", |pgd: u32| cpu(|cpu| cpu.space_protect(pgd)))?;

@@ -79,7 +79,7 @@ impl Physical {
 
     /// Brings in pages of the host that will be written soon, on a thread of its own: to do that one after the other, by a fault each,
     /// is a fourth of a boot. What does not work is left to the faults.
-    pub(crate) fn bring_in(self: &Arc<Physical>, ranges: Vec<Range<usize>>) {
+    pub(crate) fn bring_in(self: &Arc<Physical>, ranges: impl IntoIterator<Item = Range<usize>> + Send + 'static) {
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let memory = self.clone();
         let work = move || {

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_networks_thread_is_told_to_the_machine() {
-        let network = Network::new(&[]).unwrap();
+        let share = crate::Share { sockets: 64, buffers: 1 << 20 };
+        let network = Network::new(&[], crate::Reach::default(), share).unwrap();
         let (teller, told) = mpsc::channel();
         let device = network.device();
         device.connect(Arc::new(NoMemory), Arc::new(Told(Mutex::new(teller))));
