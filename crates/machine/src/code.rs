@@ -58,8 +58,30 @@ pub fn compile_program(wasm: &[u8]) -> Result<(Key, Vec<u8>), ProgramError> {
 }
 
 fn precompile(module: &[u8]) -> Result<Vec<u8>, ProgramError> {
-    let compile = || engine::portable()?.precompile_module(module);
-    compile().map_err(|e| ProgramError::Compile(format!("{e:#}")))
+    let compile = || {
+        let engine = engine::portable()?;
+        let code = engine.precompile_module(module)?;
+        // SAFETY: just made by that engine.
+        let loaded = unsafe { Module::deserialize(&engine, &code)? };
+        Ok((loaded, code))
+    };
+    let (loaded, code) = compile().map_err(|e: wasmtime::Error| ProgramError::Compile(format!("{e:#}")))?;
+    check(&loaded)?;
+    Ok(code)
+}
+
+/// Checks of each function of new machine code what `trap.rs` and `overflow.rs` rely on: that it
+/// begins by making its frame. (Of a function's end they look at the bytes each time.)
+pub(crate) fn check(module: &Module) -> Result<(), ProgramError> {
+    let text = module.text();
+    let begins = |offset: usize| text.get(offset..).is_some_and(|code| code.starts_with(&PROLOGUE));
+    match module.functions().find(|function| !begins(function.offset)) {
+        None => Ok(()),
+        Some(function) => {
+            let index = function.index.as_u32();
+            Err(ProgramError::Compile(format!("function {index} of the machine code begins without a frame")))
+        }
+    }
 }
 
 /// What the executable brings along: kernel, base root file system, compiled programs.
@@ -140,15 +162,26 @@ pub(crate) struct Function {
     pub(crate) catches: bool,
 }
 
-/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the second.
+/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the
+/// second ([`check`]).
+pub(crate) const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 const FRAME_PUSHED: usize = 1;
 const FRAME_MADE: usize = 4;
 /// The opcodes of `ret` and `ret imm16`, before which `pop rbp` has taken the frame away.
 const RET: [u8; 2] = [0xc3, 0xc2];
+const POP_RBP: u8 = 0x5d;
 
 impl Function {
     pub(crate) fn start(&self) -> usize {
         self.start
+    }
+
+    /// Whether it returns at `pc`, an instruction of it, and the one before was not `pop rbp`: then
+    /// it is not known whose frame the frame pointer belongs to. Async-signal-safe.
+    pub(crate) fn is_unclear(&self, pc: usize) -> bool {
+        // SAFETY: instructions of compiled code, which is mapped readable; there are some before.
+        let byte = |at: usize| unsafe { (at as *const u8).read() };
+        pc > self.start && RET.contains(&byte(pc)) && byte(pc - 1) != POP_RBP
     }
 
     /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of

@@ -3,15 +3,12 @@
 //! A function begins with `push rbp`, `mov rbp, rsp` and a look at the limit; nothing else has happened when it traps. So it can begin
 //! again, after the limit was lowered as far as the machine's ledger allows (`stack.rs`).
 use crate::{
-    code::{Function, Program},
+    code::{Function, PROLOGUE, Program},
     stack::{self, Need},
 };
 use std::cell::{OnceCell, RefCell};
 use wasmtime::{Module, Trap};
 use wasmtime_environ::{HostPtr, PtrSize};
-
-/// How every function begins that has a frame: `push rbp` and `mov rbp, rsp`.
-const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 
 thread_local! {
     /// The kernel of the machine whose processor this thread is, and what is known of its code once it was asked for.

@@ -3,7 +3,7 @@
 use crate::{
     Guest, ProgramError,
     cache::Cache,
-    code::{Key, Program},
+    code::{self, Key, Program},
     compiler::{self, Cancel, Failure},
     cpu::Handle,
     engine,
@@ -309,6 +309,7 @@ impl Queue {
         // SAFETY: the engine's own, from the compiler.
         let module = engine::get().and_then(|engine| unsafe { Module::deserialize(engine, &code) });
         let module = module.map_err(|e| refusal(ProgramError::Compile(format!("{e:#}")), true))?;
+        code::check(&module).map_err(|error| refusal(error, false))?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(key, &code)
         {

@@ -276,6 +276,9 @@ impl UserContext {
     /// Where a function of the program is interrupted: a program counter that the frame pointer belongs to, its own or its
     /// caller's. None if that is not the program's.
     fn place(&self, function: &Function, frame: &libc::ucontext_t) -> Option<usize> {
+        if function.is_unclear(pc(frame)) {
+            return None;
+        }
         match function.without_frame(pc(frame)) {
             Some(_) => Some(self.caller(function, frame)).filter(|caller| self.program.function(*caller).is_some()),
             None => Some(pc(frame)),
