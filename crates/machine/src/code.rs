@@ -4,7 +4,7 @@
 //! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
 //! compiler (`compiler`), which compiles what `program.rs` has checked.
 use crate::{
-    Error, ProgramError, engine,
+    Error, ProgramError, engine, hidden,
     limits::{Charge, TABLE_ENTRY},
     program,
 };
@@ -15,7 +15,7 @@ use std::{
     fs,
     io::Write,
     ptr::NonNull,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
 };
 use wasmlinux_devices::printable;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
@@ -212,6 +212,8 @@ pub(crate) struct Program {
     pub(crate) tables: usize,
     /// What its code takes of the host, once that is known to the machine's ledger.
     pub(crate) charge: OnceLock<Charge>,
+    /// Its code has been hidden once.
+    pub(crate) hidden: AtomicBool,
     /// Sorted by address.
     functions: Vec<Function>,
     /// The calls that have a landing place for exceptions: their return addresses, sorted.
@@ -244,6 +246,7 @@ impl Program {
             reusable,
             tables: resources.num_tables as usize * entries * TABLE_ENTRY,
             charge: OnceLock::new(),
+            hidden: AtomicBool::new(false),
             traps,
             globals,
             functions,
@@ -284,15 +287,6 @@ impl Program {
         self.module.text().as_ptr_range().contains(&(pc as *const u8))
     }
 
-    /// Whether the code can be executed: if not, who returns to it gets a SIGSEGV, on any thread. Async-signal-safe.
-    pub(crate) fn set_executable(&self, executable: bool) {
-        let text = self.module.text();
-        let len = text.len().next_multiple_of(engine::PAGE);
-        let execute = if executable { libc::PROT_EXEC } else { 0 };
-        // SAFETY: the engine's own pages of code, which stay mapped and readable; whoever executes them has the handler that gives them back.
-        unsafe { libc::mprotect(text.as_ptr().cast_mut().cast(), len, libc::PROT_READ | execute) };
-    }
-
     /// Where in the program's code `pc`, an address in it, is.
     pub(crate) fn offset(&self, pc: usize) -> u32 {
         pc.wrapping_sub(self.module.text().as_ptr() as usize) as u32
@@ -304,6 +298,12 @@ impl Program {
             CompiledTrap::Normal(trap) => Some(trap),
             _ => None,
         }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        hidden::forget(self);
     }
 }
 

@@ -16,6 +16,7 @@
 //!  cost.rs       what compiling it may cost     programs.rs  programs that wait for the compiler
 //!                                               (compiler/), and what is kept (cache.rs)
 //!  overflow.rs   stacks that grow               limits.rs what a machine may take of the host
+//!  leave.rs      ends what runs                 hidden.rs code that faults, to be interrupted
 //! ```
 mod accesses;
 mod allowed;
@@ -28,6 +29,7 @@ mod cpu;
 mod engine;
 mod error;
 mod exceptions;
+mod hidden;
 mod hypercall;
 mod instance;
 mod interrupt;

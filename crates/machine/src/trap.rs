@@ -11,6 +11,7 @@ use crate::{
     code::{Function, Program},
     cpu,
     exceptions::{self, Exceptions, Heap},
+    hidden,
     interrupt::Interrupts,
     leave::leave,
     overflow,
@@ -448,16 +449,18 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
                 return;
             }
         }
+        let frame = &*context.cast::<libc::ucontext_t>();
+        let fetch = signal == libc::SIGSEGV && frame.uc_mcontext.gregs[libc::REG_ERR as usize] & FETCH != 0;
+        if fetch && hidden::reveal(pc(frame)) {
+            if let Some(user) = user.as_ref().filter(|user| user.program.has_code(pc(frame))) {
+                found(user, info, context);
+            }
+            return;
+        }
         if !user.is_null() {
-            let (user, frame) = (&*user, &*context.cast::<libc::ucontext_t>());
+            let user = &*user;
             let address = (*info).si_addr() as usize;
             let at = address.wrapping_sub(user.space.base() as usize);
-            if signal == libc::SIGSEGV
-                && frame.uc_mcontext.gregs[libc::REG_ERR as usize] & FETCH != 0
-                && user.program.has_code(pc(frame))
-            {
-                return found(user, info, context);
-            }
             let exceptions = user.exceptions.as_ref().filter(|_| signal == libc::SIGSEGV);
             let exception = exceptions.and_then(|exceptions| Some((exceptions, exceptions.chunk(address)?)));
             let handled = if signal == libc::SIGSEGV && at < 2 * crate::engine::SPACE {
@@ -482,7 +485,6 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
 /// The program, or another task of it, was missed too often, and is now about to go on with its own code.
 unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let (interrupts, timer) = PROCESSOR.get();
-    user.program.set_executable(true);
     // SAFETY: as in leave_program(). In the engine's glue it is on the way back from a routine if the frame is the one that was noted
     // on the way there. From another place of it (the way into a program) it goes on, and is interrupted later.
     unsafe {
@@ -565,10 +567,11 @@ unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *
 
 /// The processor was not in the program's code when it should look for interrupts.
 fn missed(user: &UserContext, timer: libc::timer_t) {
-    user.missed.set(user.missed.get() + 1);
-    if user.missed.get() >= MISSED_MAX {
-        user.missed.set(0);
-        user.program.set_executable(false);
+    let missed = user.missed.get().saturating_add(1);
+    user.missed.set(missed);
+    // Ever more seldom: it may be in work of the host's that does not come to an end.
+    if missed.is_multiple_of(MISSED_MAX) && (missed / MISSED_MAX).is_power_of_two() {
+        hidden::hide(&user.program);
     }
     set_timer(timer, LOOK_AGAIN);
 }

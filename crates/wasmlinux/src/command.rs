@@ -2,7 +2,7 @@
 use crate::control::{Control, Message};
 use crate::process::{Child, ExitStatus, Process, TerminalSize};
 use crate::task::{Fd, HostTask};
-use crate::{Error, SpawnStep, StreamReader, StreamWriter};
+use crate::{Errno, Error, SpawnStep, StreamReader, StreamWriter};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -10,6 +10,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use wasmlinux_boundary as boundary;
+
+/// Bytes of arguments and variables that Linux never takes more of: three quarters of `_STK_LIM`
+/// (fs/exec.c, bprm_stack_limits()).
+const ARGUMENTS_MAX: usize = 6 << 20;
 
 /// Where a standard stream of a command leads.
 #[derive(Debug, Clone)]
@@ -199,6 +203,12 @@ impl Command {
         })
     }
 
+    /// Bytes of all arguments and variables, with their ends.
+    fn arguments(&self) -> usize {
+        let variables = self.env.iter().map(|(name, value)| name.len() + value.len() + 2);
+        self.args.iter().map(|arg| arg.len() + 1).chain(variables).sum()
+    }
+
     fn start(&self, words: [u32; 3], terminal: Option<u32>) -> Result<Process, Error> {
         let make = |id| {
             let mut message = Message::new(boundary::RUN, id);
@@ -229,6 +239,10 @@ impl Command {
             };
             Error::Spawn { step, subject: subject.to_string_lossy().into_owned(), errno }
         };
+        if self.arguments() > ARGUMENTS_MAX {
+            // It would be told so after they were sent, if the guest had memory for them.
+            return Err(failed(Errno::E2BIG, boundary::FAILED_EXEC));
+        }
         let (job, pid) = self.control.start(terminal, make, failed)?;
         Ok(Process::new(self.control.clone(), job, pid))
     }
