@@ -99,6 +99,37 @@ fn exceptions_are_what_they_were_under_a_timer() {
 }
 
 #[test]
+fn a_handlers_exception_is_not_its_programs() {
+    let rounds = if seconds().is_some() { "150000000" } else { "3000000" };
+    let scratch = Scratch::new();
+    let run = run(&scratch, &file("exceptions_at_once", &[("ROUNDS", rounds)]), &["hostile"]);
+    run.limit(Duration::from_secs(600)).output().expect("all as they were\n");
+}
+
+#[test]
+fn a_fault_that_was_none_is_no_surprise_to_the_kernel() {
+    assert_eq!(fate(&file("forged_fault", &[])).0, 132);
+}
+
+#[test]
+fn what_costs_the_host_too_much_is_refused() {
+    let catches = "(catch $e $h) ".repeat(257);
+    let body = format!("(drop (block $h (result i32) (try_table {catches} (throw $e (i32.const 1))) (i32.const 0)))");
+    let nested = format!("{}{}", "(try_table (catch $e $h) ".repeat(300), ")".repeat(300));
+    let nested = format!("(drop (block $h (result i32) {nested} (i32.const 0)))");
+    let globals = "(global (mut i32) (i32.const 0)) ".repeat(1001);
+    let cases = [
+        ("clauses", format!("(tag $e (param i32)) (func {body})"), "clauses of try_table"),
+        ("clauses in each other", format!("(tag $e (param i32)) (func {nested})"), "clauses of try_table"),
+        ("globals", globals, "globals"),
+        ("tags", "(tag) ".repeat(101), "tags"),
+    ];
+    for (name, text, reason) in cases {
+        refused(name, &module(&format!("(module (prelude) {text} (func (export \"_start\") (param i32)))")), reason);
+    }
+}
+
+#[test]
 fn too_many_exceptions_end_the_program() {
     let (status, output) = fate(&file("exceptions_without_end", &[]));
     assert_eq!((status, output.text().as_str()), (139, ""));

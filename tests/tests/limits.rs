@@ -76,7 +76,7 @@ fn greedy(args: &[&str], program: Option<&[u8]>) -> (String, Peak) {
 /// tasks, and what any machine has.
 fn most_memory() -> u64 {
     let tasks = MEMORY * 8 + 128;
-    (MEMORY << 10) + (MEMORY << 9) + tasks * (128 + 64) + (64 << 10)
+    (MEMORY << 10) * 2 + tasks * (128 + 64) + (64 << 10)
 }
 
 /// How many `greedy` says got what they wanted.

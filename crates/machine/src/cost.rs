@@ -23,6 +23,9 @@ const TARGETS_MAX: u64 = 1 << 18;
 /// Of a function: parameters and local variables, times the places where paths meet and targets of
 /// `br_table`.
 const PRODUCT_MAX: u64 = 100_000_000;
+/// Clauses of a `try_table` and of those around it. A throw looks at all of them in each frame, in the
+/// host, where nothing can be interrupted.
+const CLAUSES_MAX: u64 = 256;
 
 fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError> {
     if value > limit { Err(ProgramError::Limit { what, value, limit }) } else { Ok(()) }
@@ -49,9 +52,23 @@ fn validate_function(
     validator.read_locals(&mut reader)?;
     let variables = u64::from(validator.len_locals());
     let (mut places, mut targets) = (1_u64, 0_u64);
+    // Of each structure that is open, the clauses of it and of those around it.
+    let mut clauses = vec![0_u64];
     let mut operators = body.get_operators_reader()?;
     while !operators.eof() {
         let (operator, at) = operators.read_with_offset()?;
+        let around = clauses.last().copied().unwrap_or(0);
+        match &operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::Try { .. } => {
+                clauses.push(around);
+            }
+            Operator::TryTable { try_table } => {
+                clauses.push(around + try_table.catches.len() as u64);
+                limit("clauses of try_table in each other", around + try_table.catches.len() as u64, CLAUSES_MAX)?;
+            }
+            Operator::End => drop(clauses.pop()),
+            _ => {}
+        }
         match &operator {
             Operator::Block { .. }
             | Operator::Loop { .. }

@@ -309,6 +309,7 @@ impl Kernel {
             exceptions.clear();
         }
         user.context.missed.set(0);
+        user.context.steps.set(0);
         let (globals, stack_pointer) = (user.globals.clone(), user.stack_pointer);
         let data = self.store.data_mut();
         (data.program, data.globals, data.stack_pointer) = (Some(program.clone()), globals, stack_pointer);
@@ -357,6 +358,7 @@ impl Kernel {
             put_off: Cell::new(0),
             exceptions,
             missed: Cell::new(0),
+            steps: Cell::new(0),
         });
         let stack_pointer = program.stack_pointer.map(|index| globals[index]);
         self.user = Some(User { instance, context, globals: globals.into(), initial, stack_pointer });

@@ -39,8 +39,8 @@ pub(crate) const SPACE_MAPS: usize = 3;
 pub(crate) const SPACE_ADDRESS: u64 = 2 * SPACE as u64;
 /// Of a program's code in memory.
 pub(crate) const CODE_MAPS: usize = 4;
-/// Bytes of an entry of a table.
-pub(crate) const TABLE_ENTRY: usize = 8;
+/// Bytes of an entry of a table, and of what an instance has of the function that it names.
+pub(crate) const TABLE_ENTRY: usize = 8 + 32;
 /// Mappings that one mmap or mprotect may add.
 pub(crate) const SPLIT: usize = 2;
 
@@ -107,7 +107,7 @@ impl Limits {
             maps: HOST.maps.min(bytes >> 12),
             address: HOST.address,
             stacks: bytes,
-            tables: bytes / 2,
+            tables: bytes,
             code: bytes.max(CODE_MIN),
             sockets: sockets as usize,
             buffers: bytes,

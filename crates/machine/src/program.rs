@@ -12,6 +12,10 @@ const FUNCTIONS_MAX: u64 = 400_000;
 const TABLES_MAX: u64 = 1 << 18;
 const EXPORTS_MAX: u64 = 10_000;
 const TYPES_MAX: u64 = 100_000;
+/// Globals and tags of a program: each instance has all of them, and each task a copy.
+const GLOBALS_MAX: u64 = 1000;
+const TAGS_MAX: u64 = 100;
+const IMPORTS_MAX: u64 = 100;
 
 impl From<BinaryReaderError> for ProgramError {
     fn from(error: BinaryReaderError) -> ProgramError {
@@ -76,11 +80,13 @@ pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
                 ));
             }
             Payload::TagSection(section) => {
+                limit("tags", section.count().into(), TAGS_MAX)?;
                 for tag in section.clone() {
                     allowed::tag(state.ty(tag?.func_type_idx)?)?;
                 }
             }
             Payload::GlobalSection(section) => {
+                limit("globals", section.count().into(), GLOBALS_MAX)?;
                 for global in section.clone() {
                     let global = global?;
                     allowed::shared_value(global.ty.content_type)?;
@@ -288,6 +294,7 @@ fn copy(out: &mut wasm_encoder::Module, wasm: &[u8], payload: &Payload<'_>) -> R
 fn imports(section: &wasmparser::ImportSectionReader<'_>) -> Result<(ImportSection, bool), ProgramError> {
     let mut out = ImportSection::new();
     let mut memory = false;
+    limit("imports", section.count().into(), IMPORTS_MAX)?;
     for import in section.clone().into_imports() {
         let import = import?;
         match (import.module, import.name, import.ty) {

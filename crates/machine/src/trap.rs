@@ -44,6 +44,11 @@ const PUT_OFF_MAX: u32 = 250;
 const MISSED_MAX: u32 = 25;
 /// In the page fault's error code: it was the fetch of an instruction.
 const FETCH: i64 = 16;
+/// In the flags register: a SIGTRAP comes after the next instruction.
+const TRAP_FLAG: i64 = 1 << 8;
+/// Instructions of the engine's glue between a routine and the program, or the host and the program, at
+/// most: 25 or so.
+const STEPS_MAX: u32 = 200;
 
 /// What the handlers need of the task that runs: in a box that outlives its use as [`set_current`].
 pub(crate) struct UserContext {
@@ -62,6 +67,8 @@ pub(crate) struct UserContext {
     pub(crate) exceptions: Option<Exceptions>,
     /// See [`MISSED_MAX`].
     pub(crate) missed: Cell<u32>,
+    /// Single steps that were made up to here: see [`found`].
+    pub(crate) steps: Cell<u32>,
 }
 
 /// A function of an instance, ready for a direct call.
@@ -451,6 +458,11 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
         }
         let frame = &*context.cast::<libc::ucontext_t>();
         let fetch = signal == libc::SIGSEGV && frame.uc_mcontext.gregs[libc::REG_ERR as usize] & FETCH != 0;
+        if signal == libc::SIGTRAP
+            && let Some(user) = user.as_ref().filter(|user| user.steps.get() != 0)
+        {
+            return found(user, info, context);
+        }
         if fetch && hidden::reveal(pc(frame)) {
             if let Some(user) = user.as_ref().filter(|user| user.program.has_code(pc(frame))) {
                 found(user, info, context);
@@ -483,21 +495,33 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
 }
 
 /// The program, or another task of it, was missed too often, and is now about to go on with its own code.
+///
+/// Where it goes on may be the engine's glue on the way back from a routine, or into the program. There
+/// nothing is injected: the routine may have thrown, and noted that in the Store. It goes on by single
+/// steps up to code of the program's own.
 unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let (interrupts, timer) = PROCESSOR.get();
-    // SAFETY: as in leave_program(). In the engine's glue it is on the way back from a routine if the frame is the one that was noted
-    // on the way there. From another place of it (the way into a program) it goes on, and is interrupted later.
+    // SAFETY: as in leave_program().
     unsafe {
-        let frame = &*context.cast::<libc::ucontext_t>();
-        let fp = frame.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
-        let place = match user.function(frame) {
-            Some(function) => user.place(function, frame).is_some(),
-            None => user.fault.last_exit().1.read() == fp,
-        };
-        if !place {
-            set_timer(timer, LOOK_AGAIN);
-        } else if (*interrupts).unplugged() {
-            leave(&(*interrupts).kernel, task::Thrown::Unplugged, user.frame_pointer(frame), info, context);
+        let frame = &mut *context.cast::<libc::ucontext_t>();
+        let function = user.function(frame);
+        let flags = &mut frame.uc_mcontext.gregs[libc::REG_EFL as usize];
+        *flags &= !TRAP_FLAG;
+        let steps = user.steps.get();
+        if function.and_then(|function| user.place(function, &*context.cast())).is_none() {
+            if user.program.has_code(pc(&*context.cast())) && steps < STEPS_MAX {
+                *flags |= TRAP_FLAG;
+                user.steps.set(steps + 1);
+            } else {
+                user.steps.set(0);
+                set_timer(timer, LOOK_AGAIN);
+            }
+            return;
+        }
+        user.steps.set(0);
+        if (*interrupts).unplugged() {
+            let fp = user.frame_pointer(&*context.cast());
+            leave(&(*interrupts).kernel, task::Thrown::Unplugged, fp, info, context);
         } else {
             interrupted(user, timer, info, context);
         }
@@ -525,8 +549,13 @@ pub(crate) unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mu
     let before = unsafe { (&raw const ENGINE_HANDLERS[index]).read() };
     match before.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: the default action, when the instruction is retried.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            // SAFETY: the default action, when the instruction is retried, or now if it is not.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                if signal == libc::SIGTRAP {
+                    libc::raise(signal);
+                }
+            }
         }
         handler => {
             // SAFETY: a handler with SA_SIGINFO, as the engine installs it.
@@ -576,7 +605,7 @@ fn missed(user: &UserContext, timer: libc::timer_t) {
     set_timer(timer, LOOK_AGAIN);
 }
 
-/// Calls the kernel from a program that was interrupted, in its own code or on the way back to it.
+/// Calls the kernel from a program that was interrupted in its own code.
 unsafe fn interrupted(
     user: &UserContext,
     timer: libc::timer_t,
@@ -593,9 +622,8 @@ unsafe fn interrupted(
             exceptions.begin_again();
         }
         let frame = &*context.cast::<libc::ucontext_t>();
-        let passes_by = user
-            .function(frame)
-            .is_none_or(|function| function.catches || user.program.lets_pass(user.caller(function, frame)));
+        let Some(function) = user.function(frame) else { return };
+        let passes_by = function.catches || user.program.lets_pass(user.caller(function, frame));
         let put_off = passes_by && user.put_off.get() < PUT_OFF_MAX;
         let answer = user.inject(user.irq, [put_off.into(), 0, 0], frame);
         if answer == RESUME_WAITING {
@@ -635,7 +663,7 @@ unsafe fn unplugged(
 }
 
 /// The signals of traps.
-const TRAPS: [i32; 3] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE];
+const TRAPS: [i32; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 
 static mut ENGINE_HANDLERS: [libc::sigaction; TRAPS.len()] = {
     // SAFETY: plain data.

@@ -123,10 +123,13 @@ bool do_signal(struct pt_regs *regs)
 /*
  * What needs no handler: stop, kill, go on. A signal that a fault of user code
  * forces is never among those that wait: it is raised and taken in one entry.
+ * But one that a program queues to itself in the name of a fault is taken even
+ * if it is blocked; it goes back, to wait on.
  */
 void do_signal_without_handler(void)
 {
 	struct sighand_struct *sighand = current->sighand;
+	bool taken = false;
 	sigset_t blocked;
 	struct ksignal ksig;
 	int sig;
@@ -144,12 +147,14 @@ void do_signal_without_handler(void)
 
 	if (test_thread_flag(TIF_SIGPENDING) ||
 	    test_thread_flag(TIF_NOTIFY_SIGNAL))
-		WARN_ON_ONCE(get_signal(&ksig));
+		taken = get_signal(&ksig);
 
 	spin_lock_irq(&sighand->siglock);
 	current->blocked = blocked;
 	recalc_sigpending();
 	spin_unlock_irq(&sighand->siglock);
+	if (taken)
+		send_sig_info(ksig.sig, &ksig.info, current);
 }
 
 /* The frame may be anything by now; what it can ask for, a program can do. */
