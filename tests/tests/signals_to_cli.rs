@@ -70,6 +70,28 @@ fn lines(from: ChildStdout) -> Receiver<String> {
     lines
 }
 
+/// Those that a fault of a program's makes, sent by somebody: they are for us.
+#[test]
+fn faults_that_are_sent_end_it() {
+    for (signal, status) in [("SEGV", 139), ("BUS", 135), ("FPE", 136), ("ILL", 132), ("TRAP", 133)] {
+        let running = Running::new("ulimit -c 0;", "", "echo ready; sleep 60");
+        running.send(signal);
+        let (end, time) = running.end();
+        assert_eq!(end, status, "{signal}");
+        assert!(time < Duration::from_secs(5), "{signal}: {time:?}");
+    }
+}
+
+/// A shell's loop ends with what a person interrupts in it.
+#[test]
+fn the_shell_sees_the_signal() {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let mut running = Running::new("", "", "echo ready; sleep 60");
+        running.send(signal);
+        assert_eq!(running.child.wait().expect("its status").signal(), Some(number), "{signal}");
+    }
+}
+
 const SIGNALS: [&str; 10] = ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP", "WINCH"];
 
 #[test]

@@ -387,3 +387,13 @@ fn terminals_by_the_library() {
     }
     assert!(spawn().is_ok());
 }
+
+#[test]
+fn the_end_of_typed_lines_arrives() {
+    // All typed ahead: each read takes a line, and the last one the end.
+    let mut terminal = Terminal::run(["-i", "cat"]);
+    terminal.type_in("b\na\n\u{4}");
+    let (status, text) = terminal.end();
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("a\r\n"), "{text}");
+}

@@ -180,6 +180,10 @@ impl Heap {
 
     /// Closes the chunks that none of these words is an index into. One that is near is enough: an
     /// exception may begin before, or end behind, its chunk.
+    ///
+    /// Out of line: its set would make the frame of every signal's handler large, and a thread that is
+    /// no machine's may handle signals on a stack of 8 KiB.
+    #[inline(never)]
     fn search(&self, words: impl Iterator<Item = u32>) {
         let kept = Chunks::none();
         for word in words {

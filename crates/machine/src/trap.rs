@@ -450,6 +450,15 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
     let user = CURRENT.get();
     // SAFETY: the host's arguments of a handler with SA_SIGINFO; `user` is valid by set_current().
     unsafe {
+        if (*info).si_code <= 0 {
+            // Somebody has sent it: no instruction is to blame, and this process ends as any other.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+            return;
+        }
+        if signal == libc::SIGBUS {
+            return chain(signal, info, context);
+        }
         if signal == libc::SIGILL {
             let program = user.as_ref().map(|user| &*user.program);
             if overflow::begin_again(program, &mut *context.cast::<libc::ucontext_t>()) {
@@ -663,7 +672,7 @@ unsafe fn unplugged(
 }
 
 /// The signals of traps.
-const TRAPS: [i32; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+const TRAPS: [i32; 5] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGBUS];
 
 static mut ENGINE_HANDLERS: [libc::sigaction; TRAPS.len()] = {
     // SAFETY: plain data.

@@ -48,7 +48,7 @@ Exit status:
 
 /// Options of `run`; they mean what they mean to docker. Those of docker's that it has not are explained by `refusals`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, disable_help_flag = true)]
+#[command(after_help = EXAMPLES, disable_help_flag = true, args_override_self = true)]
 pub(crate) struct Run {
     /// Print help
     #[arg(long, action = ArgAction::Help)]

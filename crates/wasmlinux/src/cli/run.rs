@@ -12,6 +12,8 @@ use std::time::Duration;
 use wasmlinux::{Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
 use wasmlinux_devices::printable;
 
+/// The command was ended by SIGKILL.
+const STATUS_KILLED: u8 = 137;
 /// Kernel messages that are shown after a panic, in lines.
 const LAST_WORDS: usize = 40;
 /// How long the machine may take to switch itself off, and to go off when it is unplugged.
@@ -79,8 +81,13 @@ pub(crate) fn run(options: &Run) -> u8 {
     let status = command(options, &command_line, &machine, environment, has_terminal)
         .unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
-        report_oops(&machine.kernel_messages());
+        let messages = machine.kernel_messages();
+        report_oops(&messages);
+        if status == STATUS_KILLED && messages.contains("Out of memory: Killed process") {
+            complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
+        }
     }
+    signals::end_by(status, has_terminal);
     // What the machine still has to give back, the host takes faster when this process ends.
     std::mem::forget(machine);
     status
@@ -144,7 +151,8 @@ fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
     match error {
         Error::Spawn { step: SpawnStep::Execute, subject, errno } => {
             let advice = match *errno {
-                Errno::ENOENT => "`wasmlinux run ls /bin` shows what there is, --add adds to it".into(),
+                Errno::ENOENT => interpreter(options, subject)
+                    .unwrap_or_else(|| "`wasmlinux run ls /bin` shows what there is, --add adds to it".into()),
                 Errno::EACCES => "the file must be executable (chmod +x) and no folder".into(),
                 Errno::ENOEXEC => refusal(machine).unwrap_or_else(|| no_program(options, subject).into()),
                 _ => String::new(),
@@ -177,13 +185,31 @@ fn refusal(machine: &Machine) -> Option<String> {
     line.map(|(_, reason)| reason.to_owned())
 }
 
+/// The first bytes of a program that came from the host.
+fn first_bytes(options: &Run, program: &str, count: u64) -> Option<Vec<u8>> {
+    let is_it = |guest: &OsString| Path::new(guest).file_name() == Path::new(program).file_name();
+    let (host, _) = options.add.iter().find(|(_, guest)| is_it(guest))?;
+    let mut bytes = Vec::new();
+    let _ = File::open(host).and_then(|file| file.take(count).read_to_end(&mut bytes));
+    Some(bytes)
+}
+
+/// What is missing, if the program is a script that came from the host: not the script.
+fn interpreter(options: &Run, program: &str) -> Option<String> {
+    let bytes = first_bytes(options, program, 256)?;
+    let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    if line.ends_with('\r') {
+        return Some("its first line ends in a carriage return: convert the file (dos2unix)".into());
+    }
+    let name = line.split_whitespace().next()?;
+    Some(format!("its interpreter {} is not in the machine", printable(name)))
+}
+
 /// What a program is that the kernel did not even show to the loader, if it came from the host.
 fn no_program(options: &Run, program: &str) -> &'static str {
-    const ADVICE: &str = "no WebAssembly program: build it with wasmlinux-cc";
-    let is_it = |guest: &OsString| Path::new(guest).file_name() == Path::new(program).file_name();
-    let Some((host, _)) = options.add.iter().find(|(_, guest)| is_it(guest)) else { return ADVICE };
-    let mut magic = Vec::new();
-    let _ = File::open(host).and_then(|file| file.take(8).read_to_end(&mut magic));
+    const ADVICE: &str = "no WebAssembly program: build it with wasmlinux-cc, or begin a script with #!/bin/sh";
+    let Some(magic) = first_bytes(options, program, 8) else { return ADVICE };
     match magic.as_slice() {
         [0x7f, b'E', b'L', b'F', ..] => "it is a program for the host (ELF): build it with wasmlinux-cc",
         b"\0asm\x01\0\0\0" => "a WebAssembly module, but damaged or not made for Linux: build it with wasmlinux-cc",

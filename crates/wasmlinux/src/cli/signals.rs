@@ -9,6 +9,7 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use wasmlinux::Process;
@@ -84,8 +85,24 @@ fn end_if_it_hangs(process: &Process, signal: i32) {
     }
 }
 
+/// Of the signals that were passed on, a bit for each number.
+static PASSED: AtomicU64 = AtomicU64::new(0);
+
+/// Ends this process by the signal that ended the command, if it was meant for both: a shell whose loop
+/// is interrupted looks at that. Returns if it was not.
+pub(crate) fn end_by(status: u8, has_terminal: bool) {
+    let Some(signal) = status.checked_sub(128).map(i32::from) else { return };
+    let was_passed = PASSED.load(Relaxed) & 1 << (signal & 63) != 0;
+    // At a terminal Ctrl-C is a key that goes to the command.
+    if [SIGHUP, SIGINT, SIGTERM].contains(&signal) && (was_passed || has_terminal && signal == SIGINT) {
+        terminal::restore();
+        let _ = low_level::emulate_default_handler(signal);
+    }
+}
+
 /// Linux's numbers are the same on both sides. A machine that is off needs no signal.
 fn pass(process: &Process, signal: i32) {
+    PASSED.fetch_or(1 << (signal & 63), Relaxed);
     let _ =
         if TO_PROCESS.contains(&signal) { process.signal(signal as u32) } else { process.signal_group(signal as u32) };
 }

@@ -29,12 +29,25 @@ fn before() -> MutexGuard<'static, Option<Termios>> {
 /// # Errors
 /// It was asked for and there is none: what to say.
 pub(crate) fn wanted(asked: bool, interactive: bool) -> Result<bool, String> {
-    let (input, output) = (isatty(io::stdin()), isatty(io::stdout()));
+    let input = isatty(io::stdin());
     match (asked, input) {
         (true, false) => Err("the input device is not a TTY; leave out -t, or run it in a terminal".into()),
         (true, true) => Ok(true),
-        (false, _) => Ok(input && output && !interactive),
+        // Not if any stream leads elsewhere, nor in the background, where the terminal is another's.
+        (false, _) => {
+            let all = input && isatty(io::stdout()) && isatty(io::stderr());
+            Ok(all && !interactive && in_foreground())
+        }
     }
+}
+
+/// Whether this process has its terminal's attention: its group is the terminal's foreground group.
+fn in_foreground() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in parentheses: state, parent, group, session, terminal, foreground group (proc(5)).
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(2);
+    let (group, foreground) = (fields.next(), fields.nth(2));
+    group.is_some() && group == foreground
 }
 
 /// Whether a person at a terminal has this process as a job, or may have.
@@ -107,7 +120,7 @@ fn follow(process: Process) -> io::Result<()> {
                 }
                 // The shell that continues us has set the terminal for itself.
                 SIGCONT => {
-                    if let Some(termios) = &*before() {
+                    if let Some(termios) = before().as_ref().filter(|_| in_foreground()) {
                         let _ = set_raw(termios);
                     }
                 }

@@ -118,6 +118,7 @@ static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
 
 	while (iov_iter_count(to)) {
 		size_t len = min(iov_iter_count(to), size);
+		size_t copied;
 		int n, err;
 
 		/* What is taken from the host must find room. */
@@ -135,10 +136,13 @@ static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
 		}
 		if (n <= 0)
 			return done ?: n;
-		len = copy_to_iter(buf, n, to);
-		done += len;
-		if (len < n)
+		copied = copy_to_iter(buf, n, to);
+		done += copied;
+		if (copied < n)
 			return done ?: -EFAULT;
+		/* A line, a packet, or all that there is: more would be another's. */
+		if (n < len)
+			break;
 		cond_resched();
 	}
 	return done;
