@@ -82,7 +82,7 @@ pub struct Limits {
     pub maps: usize,
     /// Bytes of address space (RLIMIT_AS).
     pub address: u64,
-    /// Bytes of native stacks beyond the [`STACK_FREE`](crate::engine::STACK_FREE) that each task has.
+    /// Bytes of native stacks beyond the 128 KiB that each task has.
     pub stacks: usize,
     /// Bytes of the tables of programs, in all instances.
     pub tables: usize,
