@@ -15,7 +15,7 @@ use std::{
     fs,
     io::Write,
     ptr::NonNull,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
 };
 use wasmlinux_devices::printable;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
@@ -212,8 +212,6 @@ pub(crate) struct Program {
     pub(crate) tables: usize,
     /// What its code takes of the host, once that is known to the machine's ledger.
     pub(crate) charge: OnceLock<Charge>,
-    /// Its code has been hidden once.
-    pub(crate) hidden: AtomicBool,
     /// Sorted by address.
     functions: Vec<Function>,
     /// The calls that have a landing place for exceptions: their return addresses, sorted.
@@ -246,7 +244,6 @@ impl Program {
             reusable,
             tables: resources.num_tables as usize * entries * TABLE_ENTRY,
             charge: OnceLock::new(),
-            hidden: AtomicBool::new(false),
             traps,
             globals,
             functions,

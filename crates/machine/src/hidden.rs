@@ -16,21 +16,19 @@ use std::{
     },
 };
 
-/// Programs whose code was hidden once, at most; others are not interrupted so.
+/// Programs whose code is hidden at the same time, at most: each thread that is a processor has one.
 const SLOTS: usize = 64;
 
-/// The code of programs that has been hidden, perhaps is now. Read without the lock.
+/// Code that is hidden. Read without the lock.
 struct Slot {
-    /// 0: of none.
+    /// 0: none is.
     start: AtomicUsize,
     end: AtomicUsize,
-    /// Programs with this code that have hidden it.
-    users: AtomicUsize,
 }
 
-static TABLE: [Slot; SLOTS] =
-    [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), users: AtomicUsize::new(0) } }; SLOTS];
-/// Who writes the table. A signal handler does not wait for it, as it may have interrupted who has it.
+static TABLE: [Slot; SLOTS] = [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; SLOTS];
+/// Who has it may hide code and take it out of the table: so what is hidden is in the table. A signal
+/// handler does not wait for it, as it may have interrupted who has it.
 static LOCK: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -51,56 +49,63 @@ fn extent(program: &Program) -> (usize, usize) {
     (start, start + text.len().next_multiple_of(engine::PAGE))
 }
 
-/// The program's code faults when it is executed next. Async-signal-safe.
-pub(crate) fn hide(program: &Program) {
+/// The program's code faults when it is executed next. False if that cannot be had now.
+/// Async-signal-safe.
+pub(crate) fn hide(program: &Program) -> bool {
     let (start, end) = extent(program);
-    if !program.hidden.load(Relaxed) {
-        if LOCK.swap(true, Acquire) {
-            return;
-        }
-        let used = TABLE.iter().find(|slot| slot.start.load(Relaxed) == start);
-        let slot = used.or_else(|| TABLE.iter().find(|slot| slot.start.load(Relaxed) == 0));
-        if let Some(slot) = slot {
-            slot.users.fetch_add(1, Relaxed);
-            slot.end.store(end, Relaxed);
-            slot.start.store(start, Release);
-            program.hidden.store(true, Relaxed);
-        }
-        LOCK.store(false, Release);
+    if LOCK.swap(true, Acquire) {
+        return false;
     }
-    if program.hidden.load(Relaxed) {
+    let used = TABLE.iter().find(|slot| slot.start.load(Relaxed) == start);
+    let slot = used.or_else(|| TABLE.iter().find(|slot| slot.start.load(Relaxed) == 0));
+    if let Some(slot) = slot {
+        slot.end.store(end, Relaxed);
+        slot.start.store(start, Release);
         protect(start, end, false);
     }
+    LOCK.store(false, Release);
+    slot.is_some()
 }
 
-/// Code that was hidden can be executed again; the program goes away.
+/// The program goes away: its code is hidden no more.
 pub(crate) fn forget(program: &Program) {
-    if !program.hidden.load(Relaxed) {
-        return;
-    }
     let (start, end) = extent(program);
+    let slot = TABLE.iter().find(|slot| slot.start.load(Relaxed) == start);
+    let Some(slot) = slot else { return };
     while LOCK.swap(true, Acquire) {
         hint::spin_loop();
     }
-    if let Some(slot) = TABLE.iter().find(|slot| slot.start.load(Relaxed) == start)
-        && slot.users.fetch_sub(1, Relaxed) == 1
-    {
+    if slot.start.load(Relaxed) == start {
         protect(start, end, true);
         slot.start.store(0, Release);
     }
     LOCK.store(false, Release);
 }
 
-/// An instruction at `pc` could not be fetched. True if that was because its code is hidden, or was
-/// until now: it can be tried again. Async-signal-safe.
-pub(crate) fn reveal(pc: usize) -> bool {
+/// An instruction at `pc`, perhaps of the program that runs, could not be fetched. True if that was
+/// because its code is hidden, or was until now: it can be tried again. Async-signal-safe.
+pub(crate) fn reveal(pc: usize, runs: Option<&Program>) -> bool {
     for slot in &TABLE {
         let (start, end) = (slot.start.load(Acquire), slot.end.load(Relaxed));
-        if start != 0 && (start..end).contains(&pc) {
-            protect(start, end, true);
-            return true;
+        if start == 0 || !(start..end).contains(&pc) {
+            continue;
         }
+        let locked = !LOCK.swap(true, Acquire);
+        protect(start, end, true);
+        if locked {
+            // The place is another program's from now on.
+            if slot.start.load(Relaxed) == start {
+                slot.start.store(0, Release);
+            }
+            LOCK.store(false, Release);
+        }
+        return true;
     }
-    // It may have been revealed on another thread, and forgotten.
+    // It has been revealed on another thread, or by one that unwinds.
+    if let Some(program) = runs.filter(|program| program.has_code(pc)) {
+        let (start, end) = extent(program);
+        protect(start, end, true);
+        return true;
+    }
     TRIED.replace(pc) != pc
 }

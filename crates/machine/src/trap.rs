@@ -41,7 +41,7 @@ const PUT_OFF_MAX: u32 = 250;
 
 /// How often in a row the program is not found in its own code before that is made to fault: it may call a routine of the engine that
 /// takes long (memory.fill, memory.copy) again and again, and would never be interrupted.
-const MISSED_MAX: u32 = 25;
+const MISSED_MAX: u32 = 250;
 /// In the page fault's error code: it was the fetch of an instruction.
 const FETCH: i64 = 16;
 /// In the flags register: a SIGTRAP comes after the next instruction.
@@ -472,7 +472,7 @@ unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *
         {
             return found(user, info, context);
         }
-        if fetch && hidden::reveal(pc(frame)) {
+        if fetch && hidden::reveal(pc(frame), user.as_ref().map(|user| &*user.program)) {
             if let Some(user) = user.as_ref().filter(|user| user.program.has_code(pc(frame))) {
                 found(user, info, context);
             }
@@ -608,8 +608,9 @@ fn missed(user: &UserContext, timer: libc::timer_t) {
     let missed = user.missed.get().saturating_add(1);
     user.missed.set(missed);
     // Ever more seldom: it may be in work of the host's that does not come to an end.
-    if missed.is_multiple_of(MISSED_MAX) && (missed / MISSED_MAX).is_power_of_two() {
-        hidden::hide(&user.program);
+    let due = missed.is_multiple_of(MISSED_MAX) && (missed / MISSED_MAX).is_power_of_two();
+    if due && !hidden::hide(&user.program) {
+        user.missed.set(missed - 1);
     }
     set_timer(timer, LOOK_AGAIN);
 }

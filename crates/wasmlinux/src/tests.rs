@@ -174,7 +174,11 @@ fn failures_are_typed() {
     }
     assert!(matches!(Command::new(control.clone(), "a\0b".into()).spawn(), Err(Error::ZeroByte(_))));
     let long = "x".repeat(boundary::PAYLOAD_MAX as usize);
-    assert!(matches!(Command::new(control.clone(), long.into()).spawn(), Err(Error::TooLarge { .. })));
+    let in_long = |command: &mut Command| command.current_dir(&long).spawn().map(drop);
+    assert!(matches!(in_long(&mut Command::new(control.clone(), "prog".into())), Err(Error::TooLarge { .. })));
+    // More than Linux takes of arguments.
+    let many = Command::new(control.clone(), "prog".into()).args([&long]).spawn();
+    assert!(matches!(many, Err(Error::Spawn { errno: Errno::E2BIG, .. })));
 }
 
 #[test]

@@ -4,6 +4,7 @@
  * user adds to the root file system. They come over a stream of their own, and what cannot be
  * made is told with its reason, so that no file is lost in silence.
  */
+#include <limits.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -195,6 +196,9 @@ static void limit_root(unsigned long long bytes, unsigned long inodes)
 {
 	char options[64];
 
+	/* tmpfs takes no more of them than ULONG_MAX / 1024 (mm/shmem.c, BOGO_INODE_SIZE) */
+	if (inodes > ULONG_MAX / 1024)
+		inodes = ULONG_MAX / 1024;
 	snprintf(options, sizeof options, "size=%lluk,nr_inodes=%lu", bytes / 1024, inodes);
 	if (mount("rootfs", "/", NULL, MS_REMOUNT, options))
 		log_message(4, "limits of /: %s", strerror(errno));

@@ -121,8 +121,14 @@ static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
 		size_t copied;
 		int n, err;
 
-		/* What is taken from the host must find room. */
-		len -= fault_in_iov_iter_writeable(to, len);
+		/*
+		 * What is taken from the host must find room. A stack grows
+		 * by an access only, of which this first one makes none.
+		 */
+		if (fault_in_iov_iter_writeable(to, len)) {
+			fault_in_iov_iter_readable(to, len);
+			len -= fault_in_iov_iter_writeable(to, len);
+		}
 		if (!len)
 			return done ?: -EFAULT;
 		n = host_stream_read(stream->number, buf, len);
