@@ -200,7 +200,8 @@ static void limit_root(unsigned long long bytes, unsigned long inodes)
 	if (inodes > ULONG_MAX / 1024)
 		inodes = ULONG_MAX / 1024;
 	snprintf(options, sizeof options, "size=%lluk,nr_inodes=%lu", bytes / 1024, inodes);
-	if (mount("rootfs", "/", NULL, MS_REMOUNT, options))
+	/* Versions of inodes stay: the kernel knows by them which programs it has loaded. */
+	if (mount("rootfs", "/", NULL, MS_REMOUNT | MS_I_VERSION, options))
 		log_message(4, "limits of /: %s", strerror(errno));
 }
 
