@@ -12,7 +12,7 @@
 //!   targets take 2.3 GB without any.
 //! - *Values at the same time*, the height of the operand stack: the time grows by its square,
 //!   10,000 of them (72 KB) take 5 s.
-use crate::ProgramError;
+use crate::{ProgramError, program::limit};
 use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator};
 use wasmparser::{Parser, ValidPayload, Validator, ValidatorResources};
 
@@ -26,10 +26,6 @@ const PRODUCT_MAX: u64 = 100_000_000;
 /// Clauses of a `try_table` and of those around it. A throw looks at all of them in each frame, in the
 /// host, where nothing can be interrupted.
 const CLAUSES_MAX: u64 = 256;
-
-fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError> {
-    if value > limit { Err(ProgramError::Limit { what, value, limit }) } else { Ok(()) }
-}
 
 /// Validates a program, and refuses one of whose functions one costs too much.
 pub(crate) fn validate(validator: &mut Validator, wasm: &[u8]) -> Result<(), ProgramError> {
@@ -63,8 +59,9 @@ fn validate_function(
                 clauses.push(around);
             }
             Operator::TryTable { try_table } => {
-                clauses.push(around + try_table.catches.len() as u64);
-                limit("clauses of try_table in each other", around + try_table.catches.len() as u64, CLAUSES_MAX)?;
+                let within = around + try_table.catches.len() as u64;
+                limit("clauses of try_table in each other", within, CLAUSES_MAX)?;
+                clauses.push(within);
             }
             Operator::End => drop(clauses.pop()),
             _ => {}

@@ -23,7 +23,8 @@ impl From<BinaryReaderError> for ProgramError {
     }
 }
 
-fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError> {
+/// An error that names what there is too much of.
+pub(crate) fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), ProgramError> {
     if value > limit { Err(ProgramError::Limit { what, value, limit }) } else { Ok(()) }
 }
 
