@@ -99,11 +99,26 @@ static void errno_changer(int signal)
 	errno = ERANGE;
 }
 
+/* Waits until a process sleeps. */
+static void until_asleep(pid_t pid)
+{
+	char path[32], state = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	while (state != 'S') {
+		FILE *file = fopen(path, "r");
+		MUST(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+		fclose(file);
+		pause_ms(1);
+	}
+}
+
+/* A child that sends a signal after so long, and not before we sleep: however late we get to it. */
 static pid_t kicker(int signal, int ms)
 {
 	pid_t child, me = getpid();
 
-	CHILD(child, pause_ms(ms); kill(me, signal));
+	CHILD(child, pause_ms(ms); until_asleep(me); kill(me, signal));
 	return child;
 }
 
@@ -245,9 +260,9 @@ int main(void)
 	reap(child);
 	install(SIGUSR1, simple, SA_RESTART);
 	CHILD(child, {
-		pause_ms(10);
+		until_asleep(getppid());
 		kill(getppid(), SIGUSR1);
-		pause_ms(10);
+		until_asleep(getppid());
 		write(p[1], "r", 1);
 	});
 	SAY(read(p[0], &c, 1));
@@ -255,18 +270,18 @@ int main(void)
 	said("read");
 	struct pollfd fd = { p[0], POLLIN, 0 };
 	child = kicker(SIGUSR1, 10);
-	SAY(poll(&fd, 1, 2000));
+	SAY(poll(&fd, 1, 60000));
 	reap(child);
 	child = kicker(SIGUSR1, 10);
-	struct timespec two = { 2, 0 }, left = { 0, 0 };
-	SAY(nanosleep(&two, &left));
-	SAY(left.tv_sec == 1 && left.tv_nsec > 0);
+	struct timespec minute = { 60, 0 }, left = { 0, 0 };
+	SAY(nanosleep(&minute, &left));
+	SAY(left.tv_sec > 0 && left.tv_nsec > 0);
 	reap(child);
 	child = kicker(SIGUSR1, 10);
 	SAY(pause());
 	reap(child);
 	child = kicker(SIGUSR1, 10);
-	SAY(clock_nanosleep(CLOCK_MONOTONIC, 0, &two, NULL) == EINTR);
+	SAY(clock_nanosleep(CLOCK_MONOTONIC, 0, &minute, NULL) == EINTR);
 	reap(child);
 	trace[0] = 0;
 	/* ignored signals interrupt nothing */
@@ -287,11 +302,11 @@ int main(void)
 	puts(fate_of(child));
 	/* wait() with and without restart */
 	install(SIGUSR1, simple, 0);
-	CHILD(child, pause_ms(10); kill(getppid(), SIGUSR1); pause_ms(30));
+	CHILD(child, until_asleep(getppid()); kill(getppid(), SIGUSR1); until_asleep(getppid()));
 	SAY(waitpid(child, NULL, 0));
 	SAY(waitpid(child, NULL, 0) == child);
 	install(SIGUSR1, errno_changer, SA_RESTART);
-	CHILD(child, pause_ms(10); kill(getppid(), SIGUSR1); pause_ms(10));
+	CHILD(child, until_asleep(getppid()); kill(getppid(), SIGUSR1); until_asleep(getppid()));
 	SAY(waitpid(child, NULL, 0) == child);
 	trace[0] = 0;
 	/* a write of which a part is done */
@@ -327,8 +342,7 @@ int main(void)
 	reap(child);
 	child = kicker(SIGUSR2, 10);
 	memset(&fd, 0, sizeof fd);
-	struct timespec long_time = { 5, 0 };
-	SAY(ppoll(NULL, 0, &long_time, &old));
+		SAY(ppoll(NULL, 0, &minute, &old));
 	said("ppoll");
 	reap(child);
 	/* as a file */
@@ -360,7 +374,7 @@ int main(void)
 	/* out of a blocked call */
 	child = kicker(SIGUSR1, 10);
 	if (sigsetjmp(env, 1) == 0) {
-		sleep(10);
+		sleep(60);
 		puts("not reached");
 	} else {
 		puts("out of sleep");
