@@ -2,11 +2,14 @@
 //!
 //! The Rust side uses the constants; the C side includes headers that [`machine_header`] (for the
 //! kernel, `asm/boundary.h`) and [`control_header`] (for `/init`, `control.h`) print from the same
-//! tables. What the numbers mean is in `docs/machine.md`.
+//! tables. What the numbers mean is in `docs/machine.md`. The names in modules are in [`program`]
+//! and [`kernel`].
 #![forbid(unsafe_code)]
 
 mod control;
+pub mod kernel;
 mod machine;
+pub mod program;
 mod table;
 
 pub use control::*;

@@ -7,9 +7,8 @@
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::{BlockType, Encode, Function, FunctionSection, Instruction, Module, RawSection};
+use wasmlinux_module::sections::{copy, number_length};
 use wasmparser::{ElementItems, ElementKind, FuncType, Operator, Parser, Payload, TypeRef, ValType};
-
-use crate::data::copy;
 
 /// The number in the code of libc's function: `local.get 0; i32.const MARK; i32.and`.
 const MARK: i32 = -1_526_726_656;
@@ -133,7 +132,7 @@ fn padded(value: u32) -> [u8; 5] {
 
 /// A section's content with one more entry, its count in as many bytes as before if it fits.
 fn with_one_more(content: &[u8], count: u32, entry: &[u8]) -> Vec<u8> {
-    let len = content.iter().position(|byte| byte & 0x80 == 0).map_or(content.len(), |at| at + 1);
+    let len = number_length(content);
     let mut out = Vec::new();
     (count + 1).encode(&mut out);
     while out.len() < len {
@@ -175,7 +174,7 @@ pub(crate) fn resolve(linked: &[u8]) -> Result<Vec<u8>> {
                 out.section(&RawSection { id: 10, data: &data });
             }
             Payload::CodeSectionEntry(_) => {}
-            _ => copy(&mut out, &wasm, &p),
+            _ => copy(&mut out, &wasm, &p)?,
         }
     }
     Ok(out.finish())

@@ -11,14 +11,11 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    ConstExpr, CustomSection, DataCountSection, DataSection, GlobalSection, ImportSection, Module, RawSection,
+    ConstExpr, CustomSection, DataCountSection, DataSection, Encode, GlobalSection, ImportSection, Module, RawSection,
 };
+use wasmlinux_boundary::program::{ABI_SECTION, ABI_VERSION, START};
+use wasmlinux_module::sections::{copy, encoded, imported_functions, number_length};
 use wasmparser::{DataKind, Operator, Parser, Payload, TypeRef};
-
-/// The version of the contract in `docs/abi.md`, kept in a custom section of the program.
-pub(crate) const ABI_VERSION: u32 = 1;
-/// That section's name. Its content is the version, a little-endian 32-bit word.
-pub(crate) const ABI_SECTION: &str = "wasmlinux";
 
 /// What of a module's custom sections remains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +52,7 @@ pub(crate) fn traits(wasm: &[u8]) -> Result<Traits> {
             }
             Payload::ExportSection(s) => {
                 for e in s {
-                    t.starts |= e?.name == "_start";
+                    t.starts |= e?.name == START;
                 }
             }
             _ => {}
@@ -120,16 +117,17 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
         active_count += 1;
     }
     // A data section is a count and the segments: the two parts are joined by hand to keep the passive one first.
-    let mut data = DataSection::new();
-    data.raw(&strip_count(&passive)).raw(&strip_count(&active));
-    let data = with_count(&data, passive_count + active_count);
+    let mut data = Vec::new();
+    (passive_count + active_count).encode(&mut data);
+    data.extend(without_count(&passive));
+    data.extend(without_count(&active));
 
     let mut out = Module::new();
     for p in Parser::new(0).parse_all(&wasm) {
         let p = p?;
         match &p {
             Payload::StartSection { .. } => {}
-            Payload::ImportSection(s) => out_section(&mut out, &unshare(s.clone())?),
+            Payload::ImportSection(s) => _ = out.section(&unshare(s.clone())?),
             Payload::GlobalSection(s) if placement.tls.is_some() => {
                 let (index, tls) = placement.tls.expect("just seen");
                 let mut globals = GlobalSection::new();
@@ -142,15 +140,15 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
                     };
                     globals.global(RoundtripReencoder.global_type(g.ty)?, &init);
                 }
-                out_section(&mut out, &globals);
+                out.section(&globals);
             }
             Payload::DataCountSection { .. } => {
-                out_section(&mut out, &DataCountSection { count: passive_count + active_count })
+                out.section(&DataCountSection { count: passive_count + active_count });
             }
             Payload::DataSection(_) => {
                 out.section(&RawSection { id: 11, data: &data });
             }
-            _ => copy(&mut out, &wasm, &p),
+            _ => copy(&mut out, &wasm, &p)?,
         }
     }
     Ok(out.finish())
@@ -159,14 +157,11 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
 /// The last touch, after every other tool: the version, custom sections as wanted, the memory unshared.
 pub(crate) fn finish(wasm: &[u8], keep: Keep) -> Result<Vec<u8>> {
     let mut out = Module::new();
-    out_section(
-        &mut out,
-        &CustomSection { name: ABI_SECTION.into(), data: ABI_VERSION.to_le_bytes().as_slice().into() },
-    );
+    out.section(&CustomSection { name: ABI_SECTION.into(), data: ABI_VERSION.to_le_bytes().as_slice().into() });
     for p in Parser::new(0).parse_all(wasm) {
         let p = p?;
         match &p {
-            Payload::ImportSection(s) => out_section(&mut out, &unshare(s.clone())?),
+            Payload::ImportSection(s) => _ = out.section(&unshare(s.clone())?),
             Payload::CustomSection(c) => {
                 let name = c.name();
                 let wanted = match keep {
@@ -175,10 +170,10 @@ pub(crate) fn finish(wasm: &[u8], keep: Keep) -> Result<Vec<u8>> {
                     Keep::Nothing => false,
                 };
                 if wanted && name != ABI_SECTION {
-                    copy(&mut out, wasm, &p);
+                    copy(&mut out, wasm, &p)?;
                 }
             }
-            _ => copy(&mut out, wasm, &p),
+            _ => copy(&mut out, wasm, &p)?,
         }
     }
     Ok(out.finish())
@@ -197,11 +192,7 @@ fn start_function(wasm: &[u8]) -> Result<Option<Range<usize>>> {
     let (mut imported, mut start, mut bodies) = (0, None, Vec::new());
     for p in Parser::new(0).parse_all(wasm) {
         match p? {
-            Payload::ImportSection(s) => {
-                for i in s.into_imports() {
-                    imported += u32::from(matches!(i?.ty, TypeRef::Func(_)));
-                }
-            }
+            Payload::ImportSection(s) => imported += imported_functions(s)?,
             Payload::StartSection { func, .. } => start = Some(func),
             Payload::CodeSectionEntry(body) => bodies.push(body.range()),
             _ => {}
@@ -254,39 +245,10 @@ fn unshare(imports: wasmparser::ImportSectionReader<'_>) -> Result<ImportSection
     Ok(out)
 }
 
-fn out_section(out: &mut Module, section: &impl wasm_encoder::Section) {
-    out.section(section);
-}
-
-/// Copies the section of a payload as it is; payloads that are no section are nothing.
-pub(crate) fn copy(out: &mut Module, wasm: &[u8], payload: &Payload<'_>) {
-    if let Some((id, range)) = payload.as_section() {
-        out.section(&RawSection { id, data: &wasm[range.start..range.end] });
-    }
-}
-
-/// The bytes of a section behind its count.
-fn strip_count(section: &DataSection) -> Vec<u8> {
-    let bytes = section_bytes(section);
-    let skip = bytes.iter().position(|b| b & 0x80 == 0).map_or(0, |i| i + 1);
-    bytes[skip..].to_vec()
-}
-
-fn with_count(section: &DataSection, count: u32) -> Vec<u8> {
-    use wasm_encoder::Encode;
-    let mut out = Vec::new();
-    count.encode(&mut out);
-    out.extend(strip_count(section));
-    out
-}
-
-/// A section's content, without its length.
-fn section_bytes(section: &DataSection) -> Vec<u8> {
-    use wasm_encoder::Encode;
-    let mut bytes = Vec::new();
-    section.encode(&mut bytes);
-    let skip = bytes.iter().position(|b| b & 0x80 == 0).map_or(0, |i| i + 1);
-    bytes.split_off(skip)
+/// The content of a data section behind its count.
+fn without_count(section: &DataSection) -> Vec<u8> {
+    let mut content = encoded(section);
+    content.split_off(number_length(&content))
 }
 
 #[cfg(test)]

@@ -9,6 +9,11 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use wasm_encoder::{Module, NameMap, NameSection};
+use wasmlinux_boundary::program::NAME_SECTION;
+use wasmlinux_module::{
+    code::{Instruction, instructions},
+    sections::copy,
+};
 use wasmparser::{ElementItems, ElementKind, FuncType, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
 
 use crate::data;
@@ -217,10 +222,9 @@ impl Graph {
         let func = &mut self.funcs[index as usize];
         // wasm-ld writes what it fills in with five bytes: so an address is told from a number.
         const ADDRESS_LEN: usize = 1 + 5;
-        let mut reader = body.get_operators_reader()?;
-        while !reader.eof() {
-            let start = reader.original_position();
-            match reader.read()? {
+        for instruction in instructions(body)? {
+            let Instruction { operator, range } = instruction?;
+            match operator {
                 Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                     func.calls.push(function_index);
                 }
@@ -231,7 +235,7 @@ impl Graph {
                     self.taken.insert(function_index);
                     func.addresses.push(function_index);
                 }
-                Operator::I32Const { value } if reader.original_position() - start == ADDRESS_LEN => {
+                Operator::I32Const { value } if range.len() == ADDRESS_LEN => {
                     func.addresses.extend(self.table.get(&value.cast_unsigned()));
                 }
                 _ => {}
@@ -365,11 +369,11 @@ fn rename(wasm: &[u8], map: &NameMap) -> Result<Vec<u8>> {
     for p in Parser::new(0).parse_all(wasm) {
         let p = p?;
         if let Payload::CustomSection(c) = &p
-            && (c.name() == "name" || data::is_debug(c.name()))
+            && (c.name() == NAME_SECTION || data::is_debug(c.name()))
         {
             continue;
         }
-        data::copy(&mut out, wasm, &p);
+        copy(&mut out, wasm, &p)?;
     }
     let mut names = NameSection::new();
     names.functions(map);

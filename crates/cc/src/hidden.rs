@@ -15,7 +15,11 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
-    CodeSection, EntityType, ImportSection, Instruction, Module, NameMap, NameSection, TypeSection, ValType,
+    CodeSection, Encode, EntityType, ImportSection, Instruction, Module, NameMap, NameSection, TypeSection, ValType,
+};
+use wasmlinux_module::{
+    code::{self, instructions},
+    sections::imported_functions,
 };
 use wasmparser::{Operator, Parser, Payload, TypeRef};
 
@@ -73,13 +77,10 @@ pub(crate) fn hide(wasm: &[u8]) -> Result<Hidden<'_>> {
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
             Payload::TypeSection(section) => hider.types = section.count(),
-            Payload::ImportSection(section) => hider.imported += functions(section)?,
+            Payload::ImportSection(section) => hider.imported += imported_functions(section)?,
             Payload::CodeSectionEntry(body) => {
-                let mut reader = body.get_operators_reader()?;
-                while !reader.eof() {
-                    let start = reader.original_position();
-                    reader.read()?;
-                    let access = start..reader.original_position();
+                for instruction in instructions(&body)? {
+                    let access = instruction?.range;
                     let Some(signature) = signature(&wasm[access.clone()]) else { continue };
                     let known = hider.signatures.iter().position(|s| *s == signature).unwrap_or_else(|| {
                         hider.signatures.push(signature);
@@ -127,15 +128,6 @@ pub(crate) fn numbers(wasm: &[u8]) -> Result<Vec<Option<u32>>> {
         }
     }
     Ok(numbers)
-}
-
-/// How many functions are imported.
-fn functions(section: wasmparser::ImportSectionReader<'_>) -> Result<u32> {
-    let mut count = 0;
-    for import in section.into_imports() {
-        count += u32::from(matches!(import?.ty, TypeRef::Func(_)));
-    }
-    Ok(count)
 }
 
 /// A function's index that means nothing here.
@@ -195,18 +187,40 @@ impl Reencode for Hider {
         Ok(if index < self.imported { index } else { index + self.hidden.len() as u32 })
     }
 
-    fn parse_instruction<'a>(
+    fn parse_function_body(
         &mut self,
-        reader: &mut wasmparser::OperatorsReader<'a>,
-    ) -> Result<Instruction<'a>, Error<Misplaced>> {
-        let at = reader.original_position();
-        let operator = reader.read()?;
-        if self.accesses.get(self.done).is_none_or(|access| access.start != at) {
-            return self.instruction(operator);
-        }
-        self.done += 1;
-        Ok(Instruction::Call(self.imported + self.done as u32 - 1))
+        code: &mut CodeSection,
+        body: wasmparser::FunctionBody<'_>,
+    ) -> Result<(), Error<Misplaced>> {
+        replace(self, code, &body, |hider, instruction| {
+            let next = hider.accesses.get(hider.done).is_some_and(|access| *access == instruction.range);
+            next.then(|| {
+                hider.done += 1;
+                let mut call = Vec::new();
+                Instruction::Call(hider.imported + hider.done as u32 - 1).encode(&mut call);
+                call
+            })
+        })
     }
+}
+
+/// Writes a function anew, with other bytes in the place of some instructions.
+fn replace<R: Reencode>(
+    reencoder: &mut R,
+    code: &mut CodeSection,
+    body: &wasmparser::FunctionBody<'_>,
+    mut other: impl FnMut(&mut R, &code::Instruction<'_>) -> Option<Vec<u8>>,
+) -> Result<(), Error<R::Error>> {
+    let mut function = reencoder.new_function_with_parsed_locals(body)?;
+    for instruction in instructions(body)? {
+        let instruction = instruction?;
+        match other(reencoder, &instruction) {
+            Some(bytes) => _ = function.raw(bytes),
+            None => _ = function.instruction(&reencoder.instruction(instruction.operator)?),
+        }
+    }
+    code.function(&function);
+    Ok(())
 }
 
 struct Revealer<'a> {
@@ -256,19 +270,10 @@ impl Reencode for Revealer<'_> {
         code: &mut CodeSection,
         body: wasmparser::FunctionBody<'_>,
     ) -> Result<(), Error<Misplaced>> {
-        let mut function = self.new_function_with_parsed_locals(&body)?;
-        let mut reader = body.get_operators_reader()?;
-        while !reader.eof() {
-            let operator = reader.read()?;
-            match operator {
-                Operator::Call { function_index } if self.access(function_index).is_some() => {
-                    function.raw(self.access(function_index).unwrap_or_default().iter().copied());
-                }
-                _ => _ = function.instruction(&self.instruction(operator)?),
-            }
-        }
-        code.function(&function);
-        Ok(())
+        replace(self, code, &body, |revealer, instruction| match instruction.operator {
+            Operator::Call { function_index } => revealer.access(function_index).map(<[u8]>::to_vec),
+            _ => None,
+        })
     }
 
     fn parse_custom_name_subsection(

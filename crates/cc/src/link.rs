@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use wasmlinux_boundary::program::{HEAP_BASE, STACK_POINTER, THREAD_POINTER, TLS_BASE};
 
 use crate::binaryen::Binaryen;
 use crate::data::{self, Keep};
@@ -28,10 +29,6 @@ const LAYOUT: &[&str] = &[
     "stack-size=16",
     "--no-entry",
     "--no-demangle",
-    "--export=__stack_pointer",
-    "--export=__tls_base",
-    "--export=__heap_base",
-    "--export-if-defined=__wasm_tp",
     "--export-table",
     // A function pointer must not look like SIG_IGN (1) or SIG_HOLD (2).
     "--table-base=16",
@@ -112,6 +109,8 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
         ld.arg("-r");
     } else if !linker.query {
         ld.args(LAYOUT);
+        ld.args([STACK_POINTER, TLS_BASE, HEAP_BASE].map(|name| format!("--export={name}")));
+        ld.arg(format!("--export-if-defined={THREAD_POINTER}"));
     }
     if args.iter().map(|a| a.len() + 1).sum::<usize>() > LONG {
         let file = dir.path().join("arguments");

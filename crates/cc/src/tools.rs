@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::Module;
+use wasmlinux_boundary::program::ABI_SECTION;
+use wasmlinux_module::sections::copy;
 use wasmparser::{Parser, Payload};
 
 use crate::{data, link, toolchain};
@@ -80,11 +82,11 @@ fn stripped(bytes: &[u8], debug_only: bool) -> Result<Vec<u8>> {
             if c.name() == "linking" {
                 return Ok(bytes.to_vec());
             }
-            if data::is_debug(c.name()) || !debug_only && c.name() != data::ABI_SECTION {
+            if data::is_debug(c.name()) || !debug_only && c.name() != ABI_SECTION {
                 continue;
             }
         }
-        data::copy(&mut out, bytes, &p);
+        copy(&mut out, bytes, &p)?;
     }
     Ok(out.finish())
 }

@@ -3,13 +3,14 @@
 //! `catching.rs` has the reason, and what is done about accesses. The functions called are libc's (`guest/libc/musl/src/setjmp/wasm32/catching.c`).
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use anyhow::Result;
 use wasm_encoder::{CodeSection, Function, Module};
+use wasmlinux_module::{
+    code::{Edits, Instruction, instructions},
+    sections,
+};
 use wasmparser::{FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
-
-use crate::data;
 
 const SETJMP: &str = "__wasm_setjmp";
 const PREFIX: &str = "__catching_";
@@ -52,12 +53,7 @@ pub(crate) fn replace(wasm: &[u8]) -> Result<Vec<u8>> {
     }
     let mut code = CodeSection::new();
     for body in &bodies {
-        let range = body.range();
-        let bytes = &wasm[range.clone()];
-        match rewritten(body, bytes, range, setjmp, &helpers)? {
-            Some(new) => code.raw(&new),
-            None => code.raw(bytes),
-        };
+        code.raw(&edits(body, setjmp, &helpers)?.apply(wasm, body.range()));
     }
     let mut out = Module::new();
     for p in Parser::new(0).parse_all(wasm) {
@@ -66,7 +62,7 @@ pub(crate) fn replace(wasm: &[u8]) -> Result<Vec<u8>> {
             Payload::CodeSectionStart { .. } => {
                 out.section(&code);
             }
-            _ => data::copy(&mut out, wasm, &p),
+            _ => sections::copy(&mut out, wasm, &p)?,
         }
     }
     Ok(out.finish())
@@ -104,39 +100,24 @@ fn names(wasm: &[u8]) -> Result<(Option<u32>, HashMap<String, u32>)> {
     Ok((setjmp, helpers))
 }
 
-/// The body with calls, if it calls setjmp.
-fn rewritten(
-    body: &FunctionBody<'_>,
-    bytes: &[u8],
-    range: Range<usize>,
-    setjmp: u32,
-    helpers: &HashMap<String, u32>,
-) -> Result<Option<Vec<u8>>> {
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+/// The calls to put into a body; none if it does not call setjmp.
+fn edits(body: &FunctionBody<'_>, setjmp: u32, helpers: &HashMap<String, u32>) -> Result<Edits> {
+    let mut edits = Edits::default();
     let mut calls_setjmp = false;
-    let mut done = 0;
-    let call = |out: &mut Vec<u8>, index: u32| {
+    let call = |index: u32| {
         let mut f = Function::new([]);
         f.instructions().call(index);
         // Behind the count of locals.
-        out.extend(&f.into_raw_body()[1..]);
+        f.into_raw_body().split_off(1)
     };
-    let mut reader = body.get_operators_reader()?;
-    while !reader.eof() {
-        let start = reader.original_position() - range.start;
-        let op = reader.read()?;
-        let end = reader.original_position() - range.start;
-        calls_setjmp |= matches!(op, Operator::Call { function_index } if function_index == setjmp);
-        if let Some(index) = instead(&op).and_then(|name| helpers.get(name)) {
-            out.extend(&bytes[done..start]);
-            call(&mut out, *index);
-            done = end;
-        } else if let Some(index) = before(&op).and_then(|name| helpers.get(name)) {
-            out.extend(&bytes[done..start]);
-            call(&mut out, *index);
-            done = start;
+    for instruction in instructions(body)? {
+        let Instruction { operator, range } = instruction?;
+        calls_setjmp |= matches!(operator, Operator::Call { function_index } if function_index == setjmp);
+        if let Some(index) = instead(&operator).and_then(|name| helpers.get(name)) {
+            edits.replace(range, call(*index));
+        } else if let Some(index) = before(&operator).and_then(|name| helpers.get(name)) {
+            edits.replace(range.start..range.start, call(*index));
         }
     }
-    out.extend(&bytes[done..]);
-    Ok(calls_setjmp.then_some(out))
+    Ok(if calls_setjmp { edits } else { Edits::default() })
 }

@@ -2,11 +2,10 @@
 //!
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
 //! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
-//! compiler (`compiler`), which compiles what `program.rs` has checked.
+//! compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
     Error, ProgramError, engine, hidden,
     limits::{Charge, TABLE_ENTRY},
-    program,
 };
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
@@ -17,6 +16,7 @@ use std::{
     ptr::NonNull,
     sync::{LazyLock, Mutex, OnceLock, PoisonError},
 };
+use wasmlinux_boundary::program as names;
 use wasmlinux_devices::printable;
 use wasmlinux_image::bundle::{ALIGNMENT, Bundle, Kind};
 use wasmtime::{Engine, Module};
@@ -44,7 +44,7 @@ pub struct KernelImage {
 /// # Errors
 /// If it is no module, or does not compile.
 pub fn compile_kernel(wasm: &[u8]) -> Result<KernelImage, ProgramError> {
-    let parts = program::split_kernel(wasm)?;
+    let parts = wasmlinux_module::split_kernel(wasm)?;
     let data = parts.data.into_iter().map(|(at, range)| (at, wasm[range].to_vec())).collect();
     Ok(KernelImage { code: precompile(&parts.module)?, data, symbols: parts.symbols })
 }
@@ -54,7 +54,7 @@ pub fn compile_kernel(wasm: &[u8]) -> Result<KernelImage, ProgramError> {
 /// # Errors
 /// If it is refused by the same checks as at run time, or does not compile.
 pub fn compile_program(wasm: &[u8]) -> Result<(Key, Vec<u8>), ProgramError> {
-    Ok((Sha256::digest(wasm).into(), precompile(&program::prepare(wasm)?)?))
+    Ok((Sha256::digest(wasm).into(), precompile(&wasmlinux_module::check(wasm)?.module)?))
 }
 
 fn precompile(module: &[u8]) -> Result<Vec<u8>, ProgramError> {
@@ -201,7 +201,7 @@ pub(crate) struct Program {
     pub(crate) module: Module,
     /// How often it imports the system call.
     pub(crate) imports: usize,
-    /// The names under which it exports its mutable globals: all, by `program.rs`.
+    /// The names under which it exports its mutable globals: all, by `crates/module`.
     pub(crate) globals: Vec<String>,
     /// Where among these are `__stack_pointer` and `__wasm_tp`.
     pub(crate) stack_pointer: Option<usize>,
@@ -232,15 +232,15 @@ impl Program {
         let globals = module.exports().filter(|e| e.ty().global().is_some_and(|g| g.mutability().is_var()));
         let globals: Vec<String> = globals.map(|e| e.name().into()).collect();
         let imports = module.imports().len();
-        let reusable = module.get_export(program::REUSABLE).is_some();
+        let reusable = module.get_export(wasmlinux_module::REUSABLE).is_some();
         let traps = section(&module, ELF_WASMTIME_TRAPS).to_vec();
         let resources = module.resources_required();
         let entries = resources.max_initial_table_size.unwrap_or(0) as usize;
         let at = |name| globals.iter().position(|global| global == name);
         let mut program = Program {
             imports,
-            stack_pointer: at("__stack_pointer"),
-            thread_pointer: at("__wasm_tp"),
+            stack_pointer: at(names::STACK_POINTER),
+            thread_pointer: at(names::THREAD_POINTER),
             reusable,
             tables: resources.num_tables as usize * entries * TABLE_ENTRY,
             charge: OnceLock::new(),

@@ -24,7 +24,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary as boundary;
-use wasmlinux_boundary::{WASM_PAGE, boot_info};
+use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BASE};
 use wasmlinux_devices::{Bus, Streams, printable};
 use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 
@@ -56,7 +56,7 @@ pub(crate) struct Board {
 impl Board {
     pub(crate) fn new(config: &Config) -> Result<Board, Error> {
         let guest = &config.guest;
-        let heap_base = u64::from(guest.symbol("__heap_base")?);
+        let heap_base = u64::from(guest.symbol(HEAP_BASE)?);
         let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
         let min = heap_base + 2 * initramfs + MEMORY_SPARE;
         let size = config.memory - config.memory % u64::from(WASM_PAGE);
@@ -84,7 +84,7 @@ impl Board {
             fits(at, bytes.len())?.copy_from_slice(bytes);
         }
         let info = guest.symbol(boundary::BOOT_INFO)?;
-        let oops_buffer = guest.symbol("oops_buffer")?;
+        let oops_buffer = guest.symbol(names::OOPS_BUFFER)?;
         fits(info, boot_info::SIZE as usize)?;
         fits(oops_buffer, boundary::OOPS_BUFFER as usize)?;
         if !info.is_multiple_of(4) {
@@ -116,7 +116,7 @@ impl Board {
         }
         let code = KernelCode::new(kernel.module())?;
         let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code));
-        let (init_task, init_stack_top) = (guest.symbol("init_task")?, guest.symbol("init_stack_top")?);
+        let (init_task, init_stack_top) = (guest.symbol(names::INIT_TASK)?, guest.symbol(names::INIT_STACK_TOP)?);
         Ok(Board {
             ledger,
             _reserved: reserved,

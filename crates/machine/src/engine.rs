@@ -1,5 +1,5 @@
 //! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
-use crate::{exceptions, memory::Creator, program, stack::Stacks, trap};
+use crate::{exceptions, memory::Creator, stack::Stacks, trap};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
@@ -108,7 +108,7 @@ pub(crate) fn identity() -> wasmtime::Result<u64> {
     }
     let mut hasher = DefaultHasher::new();
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    program::FORM.hash(&mut hasher);
+    wasmlinux_module::FORM.hash(&mut hasher);
     compiling()?.precompile_compatibility_hash().hash(&mut hasher);
     Ok(*IDENTITY.get_or_init(|| hasher.finish()))
 }

@@ -67,33 +67,9 @@ impl From<wasmtime::Error> for Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// It is damaged, or no WebAssembly.
-    #[error("not a valid WebAssembly module: {0}")]
-    Invalid(String),
-    /// It uses of WebAssembly what compilers do not make of C, C++ and Rust.
-    #[error("it uses what programs may not: {0}")]
-    NotAllowed(String),
-    /// It imports what this system does not have.
-    #[error("unknown import {module}.{name}: not a program for WasmLinux (build it with wasmlinux-cc)")]
-    Import {
-        /// Module name of the import.
-        module: String,
-        /// Name of the import.
-        name: String,
-    },
-    /// It lacks an export that every program has.
-    #[error("no export {0}: not a program for WasmLinux (build it with wasmlinux-cc)")]
-    Export(&'static str),
-    /// It exceeds a limit of the loader.
-    #[error("{what}: {value}, of at most {limit}")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much the program has.
-        value: u64,
-        /// How much is allowed.
-        limit: u64,
-    },
+    /// Its module is none that a program or kernel may have.
+    #[error(transparent)]
+    Module(#[from] wasmlinux_module::Error),
     /// The engine could not compile it.
     #[error("it does not compile: {0}")]
     Compile(String),

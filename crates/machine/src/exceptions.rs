@@ -10,7 +10,7 @@
 //! - Every so often that fault first closes the chunks to which nothing on the task's stack points.
 //!   All registers of an interrupted function are on that stack, in the host's signal frame, so
 //!   nothing is overlooked; a number that looks like a reference keeps a chunk for longer, at worst.
-//! - References are nowhere else: `allowed.rs` lets none into globals, tables or parameters of
+//! - References are nowhere else: `crates/module` lets none into globals, tables or parameters of
 //!   exceptions, and other tasks have other Stores.
 //! - What is open at most is bounded; a program that needs more ends by a signal.
 //!

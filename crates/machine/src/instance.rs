@@ -1,11 +1,11 @@
 //! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
 //!
 //! What a Store has, and why the next task finds nothing of the last one in it:
-//! - The kernel's instance: its one variable is `__stack_pointer` (`program.rs` refuses another kernel).
+//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another kernel).
 //! - A program's instance is used again for the same program only, on the address range that its code
-//!   is bound to. Its variables are all exported (`program.rs` sees to that), and get the values that
-//!   the new task wants. Tables cannot change (`allowed.rs`); a program that can drop its segments is
-//!   never used again.
+//!   is bound to. Its variables are all exported (`crates/module` sees to that), and get the values
+//!   that the new task wants. Tables cannot change (`allowed.rs` there); a program that can drop its
+//!   segments is never used again.
 //! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance has
 //!   the kernel's `syscall` as its only import.
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
@@ -26,6 +26,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
 };
+use wasmlinux_boundary::{kernel as names, program};
 use wasmtime::{
     AsContextMut, Error, Func, Global, Instance, ResourceLimiter, Result, RootScope, Store, Val, WasmParams,
     WasmResults,
@@ -234,7 +235,7 @@ impl Kernel {
         let physical = Backing::Physical(board.physical.clone());
         let (instance, _) = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
         store.data_mut().tables_paid = 0;
-        let stack_pointer = instance.get_global(&mut store, "__stack_pointer");
+        let stack_pointer = instance.get_global(&mut store, program::STACK_POINTER);
         let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
         Ok(Kernel { store, instance, stack_pointer, user: None, programs: 0, heap: None })
     }
@@ -318,8 +319,8 @@ impl Kernel {
     }
 
     async fn instantiate(&mut self, program: &Arc<Program>, space: Arc<Space>) -> Result<()> {
-        let syscall = self.export("syscall")?;
-        // program.rs lets no other imports through.
+        let syscall = self.export(program::SYSCALL)?;
+        // `crates/module` lets no other imports through.
         let imports: Vec<_> = (0..program.imports).map(|_| syscall.into()).collect();
         let backing = Backing::User(space.clone());
         let made = memory::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await;
@@ -332,7 +333,7 @@ impl Kernel {
             globals.push(global.ok_or_else(|| Error::msg("an export vanished"))?);
         }
         let initial = globals.iter().map(|global: &Global| global.get(&mut self.store)).collect();
-        let signal = instance.get_func(&mut self.store, "_signal");
+        let signal = instance.get_func(&mut self.store, program::SIGNAL);
         let signal = signal.filter(|signal| signal.typed::<(), i32>(&self.store).is_ok());
         let endless = || Error::msg("a function without a return");
         let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
@@ -340,7 +341,7 @@ impl Kernel {
             Some(signal) => Some(trap::Entry::new(signal, &program.module, &mut self.store).ok_or_else(endless)?),
             None => None,
         };
-        let start = instance.get_func(&mut self.store, "_start");
+        let start = instance.get_func(&mut self.store, program::START);
         let start = start.ok_or_else(|| Error::msg("an export vanished"))?;
         let exceptions = self.heap.clone().and_then(|heap| trap::exceptions(start, heap, &mut self.store));
         let mut entry = |name| {
@@ -350,10 +351,10 @@ impl Kernel {
         let context = Box::new(UserContext {
             space,
             program: program.clone(),
-            fault: entry("fault")?,
-            irq: entry("irq")?,
-            trap: entry("trap")?,
-            abort: entry("abort")?,
+            fault: entry(names::FAULT)?,
+            irq: entry(names::IRQ)?,
+            trap: entry(names::TRAP)?,
+            abort: entry(names::ABORT)?,
             signal,
             put_off: Cell::new(0),
             exceptions,

@@ -11,20 +11,16 @@
 //!  hypercall.rs  what the kernel imports        trap.rs   signal handlers that inject kernel calls into user code
 //!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
-//!  exceptions.rs heaps for exceptions           allowed.rs  what programs may use of WebAssembly
-//!  program.rs    what a program may be          code.rs   compiled code
-//!  cost.rs       what compiling it may cost     programs.rs  programs that wait for the compiler
-//!                                               (compiler/), and what is kept (cache.rs)
+//!  exceptions.rs heaps for exceptions           code.rs   compiled code
+//!  programs.rs   programs that wait for the compiler (compiler/), and what is kept (cache.rs)
 //!  overflow.rs   stacks that grow               limits.rs what a machine may take of the host
 //!  leave.rs      ends what runs                 hidden.rs code that faults, to be interrupted
 //! ```
-mod accesses;
-mod allowed;
+//! What a program's module may be is the business of `crates/module`.
 mod cache;
 mod clock;
 mod code;
 mod compiler;
-mod cost;
 mod cpu;
 mod engine;
 mod error;
@@ -33,13 +29,11 @@ mod hidden;
 mod hypercall;
 mod instance;
 mod interrupt;
-mod known;
 mod leave;
 mod limits;
 mod memory;
 mod overflow;
 mod physical;
-mod program;
 mod programs;
 mod space;
 mod stack;

@@ -48,7 +48,7 @@ unsafe impl MemoryCreator for Creator {
         _: Option<usize>,
         _: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        // The memories of modules are made without a size of their own (`program.rs`).
+        // The memories of modules are made without a size of their own (`crates/module`).
         if minimum == exceptions::SIZE {
             let heap = Arc::new(Heap::new().map_err(|e| e.to_string())?);
             HEAP.set(Some(heap.clone()));

@@ -8,7 +8,6 @@ use crate::{
     cpu::Handle,
     engine,
     interrupt::Interrupts,
-    program,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -107,7 +106,7 @@ impl Programs {
     /// The program of these bytes, or a place in the line for the compiler: then IRQ_MODULE tells
     /// to look for its result.
     pub(crate) fn load(&mut self, wasm: &[u8], user: u32) -> Result<Handle, Arc<ProgramError>> {
-        program::check_size(wasm)?;
+        wasmlinux_module::check_size(wasm).map_err(ProgramError::from)?;
         let key: Key = Sha256::digest(wasm).into();
         if let Some(program) = self.loaded.get(&key) {
             return Ok(Handle::Ready(program.clone()));

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER};
+use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER, kernel as names, program};
 use wasmlinux_devices::printable;
 use wasmtime::{Error, FrameInfo, Module, Result, Trap, Val, WasmBacktrace};
 
@@ -197,8 +197,8 @@ impl Life {
     async fn live(self, entry: Entry) -> Result<Error> {
         let mut kernel = self.lease().await?;
         let started = match entry {
-            Entry::Boot => kernel.call("boot", ()).await.map(|()| 0),
-            Entry::Start => kernel.call::<_, u32>("task_start", ()).await,
+            Entry::Boot => kernel.call(names::BOOT, ()).await.map(|()| 0),
+            Entry::Start => kernel.call::<_, u32>(names::TASK_START, ()).await,
         };
         let mut work = match started {
             Ok(work) => work != 0,
@@ -221,7 +221,7 @@ impl Life {
                 End::Program { signal } => {
                     tracing::debug!("task {:#x}: {error:?}", self.id);
                     kernel.empty_stack(self.kernel_stack)?;
-                    return match kernel.call::<_, ()>("abort", (signal,)).await {
+                    return match kernel.call::<_, ()>(names::ABORT, (signal,)).await {
                         Ok(()) => Err(error.context("a program went on after its end")),
                         Err(error) if matches!(ending(&error), End::Unplugged) => Err(error),
                         Err(error) => self.oops(&mut kernel, error).await,
@@ -256,7 +256,7 @@ impl Life {
         });
         kernel.empty_stack(self.kernel_stack)?;
         kernel
-            .call::<_, ()>("oops", (at as i32, text.len() as i32))
+            .call::<_, ()>(names::OOPS, (at as i32, text.len() as i32))
             .await
             .map_err(|e| e.context(format!("a trap in the kernel: {text}")))?;
         Err(error.context("the kernel went on after its own trap"))
@@ -272,17 +272,17 @@ impl Life {
         };
         // In a box, which nothing touches before `_current` is gone.
         let _current = Current::new(&self.slot, context);
-        if work && kernel.call::<u32, u32>("irq", 0).await? == RESUME_HANDLER {
-            kernel.call_user::<(), i32>("_signal", ()).await?;
+        if work && kernel.call::<u32, u32>(names::IRQ, 0).await? == RESUME_HANDLER {
+            kernel.call_user::<(), i32>(program::SIGNAL, ()).await?;
         }
         match entry {
-            UserEntry::Start(sp) => kernel.call_user::<i32, ()>("_start", sp as i32).await?,
-            UserEntry::Clone(sp) => kernel.call_user::<i32, ()>("_clone_start", sp as i32).await?,
-            UserEntry::Fork => kernel.call_user::<(), ()>("_fork_child", ()).await?,
+            UserEntry::Start(sp) => kernel.call_user::<i32, ()>(program::START, sp as i32).await?,
+            UserEntry::Clone(sp) => kernel.call_user::<i32, ()>(program::CLONE_START, sp as i32).await?,
+            UserEntry::Fork => kernel.call_user::<(), ()>(program::FORK_CHILD, ()).await?,
         }
         // A program that falls off its end.
         let arguments = (SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0);
-        kernel.call::<(i32, i32, i32, i32, i32, i32, i32), i32>("syscall", arguments).await.map(|_| ())
+        kernel.call::<(i32, i32, i32, i32, i32, i32, i32), i32>(program::SYSCALL, arguments).await.map(|_| ())
     }
 }
 

@@ -6,13 +6,13 @@
 //! that dies alone. Its answer is trusted as the compiler's own result would be that ran here: it
 //! is our own executable, and nobody else has the other end of the socket. A program that made the
 //! compiler give wrong code would get that into this process either way; nothing here protects from
-//! that but the checks before (`program.rs`). What it gives is never parsed as anything but the
+//! that but the checks before (`crates/module`). What it gives is never parsed as anything but the
 //! engine's own form of a module.
 mod worker;
 
 pub use worker::compile_if_asked;
 
-use crate::{Error, ProgramError, engine, program};
+use crate::{Error, ProgramError, engine};
 use std::{
     fs, io,
     io::{Read, Write},
@@ -315,7 +315,7 @@ fn talk(mut talk: &Talk<'_>, identity: u64, wasm: &[u8], limits: Limits) -> Resu
 
 /// Compiles a program on the calling thread.
 pub(crate) fn compile_here(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
-    let prepared = program::prepare(wasm)?;
-    let code = engine::get().and_then(|engine| engine.precompile_module(&prepared));
+    let program = wasmlinux_module::check(wasm)?;
+    let code = engine::get().and_then(|engine| engine.precompile_module(&program.module));
     code.map_err(|e| ProgramError::Compile(format!("{e:#}")))
 }

@@ -1,6 +1,6 @@
 //! The other side: a process that compiles one program and ends.
 use super::{CODE, OTHER_VERSION, REFUSED};
-use crate::{ProgramError, engine, program};
+use crate::{ProgramError, engine};
 use std::{
     fs,
     io::{self, Read, Write},
@@ -127,9 +127,9 @@ fn compile(wasm: Vec<u8>) -> Result<Vec<u8>, ProgramError> {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string().replace('\n', " ");
     }));
     let compile = move || {
-        let prepared = program::prepare(&wasm)?;
+        let wasmlinux_module::Program { module, .. } = wasmlinux_module::check(&wasm)?;
         drop(wasm);
-        let code = engine::compiling().and_then(|engine| engine.precompile_module(&prepared));
+        let code = engine::compiling().and_then(|engine| engine.precompile_module(&module));
         code.map_err(|e| ProgramError::Compile(format!("{e:#}")))
     };
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(compile);

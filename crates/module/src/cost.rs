@@ -1,9 +1,9 @@
 //! What compiling a function costs beyond its bytes: programs that would cost far more than
 //! compilers make of sources are refused before the compiler sees them. What passes is bounded by
-//! the limits of the compiler's process (`compiler`).
+//! the limits of the process that compiles (`docs/compiler.md`).
 //!
-//! The engine's compiler takes time and memory that grow faster than a function does in three
-//! things (figures of one processor):
+//! The engine's compiler, Cranelift, takes time and memory that grow faster than a function does in
+//! three things (figures of one processor):
 //! - *Variables where paths meet.* A variable that lives there may get a value of its own in each
 //!   such place: 3,000 variables and as many places, 60 KB, take 4 s and 370 MB; 1,000 and 10,000
 //!   take more than 37 s. The interpreter of CPython, one of the largest functions that there are,
@@ -12,7 +12,11 @@
 //!   targets take 2.3 GB without any.
 //! - *Values at the same time*, the height of the operand stack: the time grows by its square,
 //!   10,000 of them (72 KB) take 5 s.
-use crate::{ProgramError, program::limit};
+use crate::{
+    Error,
+    code::{Instruction, instructions},
+    error::{At, limit},
+};
 use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator};
 use wasmparser::{Parser, ValidPayload, Validator, ValidatorResources};
 
@@ -23,12 +27,12 @@ const TARGETS_MAX: u64 = 1 << 18;
 /// Of a function: parameters and local variables, times the places where paths meet and targets of
 /// `br_table`.
 const PRODUCT_MAX: u64 = 100_000_000;
-/// Clauses of a `try_table` and of those around it. A throw looks at all of them in each frame, in the
-/// host, where nothing can be interrupted.
+/// Clauses of a `try_table` and of those around it. A throw looks at all of them in each frame, in
+/// the host, where nothing can be interrupted.
 const CLAUSES_MAX: u64 = 256;
 
 /// Validates a program, and refuses one of whose functions one costs too much.
-pub(crate) fn validate(validator: &mut Validator, wasm: &[u8]) -> Result<(), ProgramError> {
+pub(crate) fn validate(validator: &mut Validator, wasm: &[u8]) -> Result<(), Error> {
     let mut allocations = FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(wasm) {
         if let ValidPayload::Func(function, body) = validator.payload(&payload?)? {
@@ -42,7 +46,7 @@ fn validate_function(
     function: FuncToValidate<ValidatorResources>,
     body: &FunctionBody<'_>,
     allocations: FuncValidatorAllocations,
-) -> Result<FuncValidatorAllocations, ProgramError> {
+) -> Result<FuncValidatorAllocations, Error> {
     let mut validator = function.into_validator(allocations);
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
@@ -50,9 +54,10 @@ fn validate_function(
     let (mut places, mut targets) = (1_u64, 0_u64);
     // Of each structure that is open, the clauses of it and of those around it.
     let mut clauses = vec![0_u64];
-    let mut operators = body.get_operators_reader()?;
-    while !operators.eof() {
-        let (operator, at) = operators.read_with_offset()?;
+    let mut code = instructions(body)?;
+    for instruction in &mut code {
+        let Instruction { operator, range } = instruction?;
+        let at = range.start;
         let around = clauses.last().copied().unwrap_or(0);
         match &operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::Try { .. } => {
@@ -60,7 +65,7 @@ fn validate_function(
             }
             Operator::TryTable { try_table } => {
                 let within = around + try_table.catches.len() as u64;
-                limit("clauses of try_table in each other", within, CLAUSES_MAX)?;
+                limit("clauses of try_table in each other", within, CLAUSES_MAX).at(at)?;
                 clauses.push(within);
             }
             Operator::End => drop(clauses.pop()),
@@ -80,21 +85,23 @@ fn validate_function(
             _ => {}
         }
         validator.op(at, &operator)?;
-        limit("values on the stack of a function", validator.operand_stack_height().into(), HEIGHT_MAX)?;
+        limit("values on the stack of a function", validator.operand_stack_height().into(), HEIGHT_MAX).at(at)?;
     }
-    operators.finish()?;
-    limit("targets of br_table in a function", targets, TARGETS_MAX)?;
-    limit("variables of a function times its branches", variables * (places + targets), PRODUCT_MAX)?;
+    code.finish()?;
+    let at = body.range().start;
+    limit("targets of br_table in a function", targets, TARGETS_MAX).at(at)?;
+    limit("variables of a function times its branches", variables * (places + targets), PRODUCT_MAX).at(at)?;
     Ok(validator.into_allocations())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use wasm_encoder as w;
 
     /// What [`validate`] says of a module with one function of so many variables.
-    fn verdict(variables: u32, body: impl Fn(&mut w::InstructionSink<'_>)) -> Result<(), ProgramError> {
+    fn verdict(variables: u32, body: impl Fn(&mut w::InstructionSink<'_>)) -> Result<(), Error> {
         let mut module = w::Module::new();
         let mut types = w::TypeSection::new();
         types.ty().function([], []);
@@ -110,9 +117,9 @@ mod tests {
     }
 
     /// The name of the limit that is exceeded.
-    fn exceeded(result: Result<(), ProgramError>) -> &'static str {
-        match result {
-            Err(ProgramError::Limit { what, .. }) => what,
+    fn exceeded(result: Result<(), Error>) -> &'static str {
+        match result.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Limit { what, .. }) => what,
             other => panic!("{other:?}"),
         }
     }
@@ -166,7 +173,8 @@ mod tests {
 
     #[test]
     fn what_is_not_valid_is_refused() {
-        assert!(matches!(verdict(1, |i| _ = i.i64_const(1).drop().drop()), Err(ProgramError::Invalid(_))));
+        let error = verdict(1, |i| _ = i.i64_const(1).drop().drop()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Malformed(_)), "{error}");
         assert!(validate(&mut Validator::new(), b"\0asm\x01\0\0").is_err());
         assert!(validate(&mut Validator::new(), b"\0asm\x01\0\0\0\x0a\x05\x01").is_err());
     }

@@ -1,14 +1,15 @@
 //! What a program may use of WebAssembly: an allow-list of what compilers make of C, C++ and Rust.
 //!
 //! Everything else is refused, whether or not the engine could run it. What is allowed has been
-//! thought through for this machine: interrupts come between any two instructions (`trap.rs`), and
-//! instances are used again (`instance.rs`). Not allowed, with the reasons:
+//! thought through for this machine (files of `crates/machine`): interrupts come between any two
+//! instructions (`trap.rs`), and instances are used again (`instance.rs`). Not allowed, with the
+//! reasons:
 //! - tail calls: between the two functions the frame pointer is that of no frame;
 //! - structures, arrays, external and typed function references: state of an instance, and
 //!   references, that neither of the two files above knows how to find;
 //! - changes of tables at run time: a table is as it was made;
 //! - references to exceptions but in locals and on the stack, where `exceptions.rs` finds them.
-use crate::ProgramError;
+use crate::{Error, ErrorKind, Forbidden};
 use wasmparser::{BlockType, ConstExpr, Operator, RefType, ValType, WasmFeatures};
 
 /// Parameters of an exception, at most. They are 16 bytes at most: an exception fits into a chunk
@@ -30,8 +31,14 @@ pub(crate) fn features() -> WasmFeatures {
         | WasmFeatures::EXCEPTIONS
 }
 
-fn refuse(what: &str) -> Result<(), ProgramError> {
-    Err(ProgramError::NotAllowed(what.into()))
+fn refuse(what: Forbidden) -> Result<(), Error> {
+    Err(ErrorKind::NotAllowed(what).into())
+}
+
+/// An instruction's name in the parser.
+fn name(operator: &Operator<'_>) -> String {
+    let text = format!("{operator:?}");
+    text.split([' ', '{', '(']).next().unwrap_or_default().into()
 }
 
 /// A number or a vector.
@@ -40,53 +47,53 @@ fn is_plain(ty: ValType) -> bool {
 }
 
 /// A value that lives outside of functions, or goes from one to another.
-pub(crate) fn shared_value(ty: ValType) -> Result<(), ProgramError> {
-    if is_plain(ty) { Ok(()) } else { refuse("a reference in a global or as a function's parameter") }
+pub(crate) fn shared_value(ty: ValType) -> Result<(), Error> {
+    if is_plain(ty) { Ok(()) } else { refuse(Forbidden::SharedReference) }
 }
 
 /// A value in a local, or on the stack of operands.
-pub(crate) fn local_value(ty: ValType) -> Result<(), ProgramError> {
-    if is_plain(ty) || ty == ValType::EXNREF { Ok(()) } else { refuse("a reference to other than an exception") }
+pub(crate) fn local_value(ty: ValType) -> Result<(), Error> {
+    if is_plain(ty) || ty == ValType::EXNREF { Ok(()) } else { refuse(Forbidden::Reference) }
 }
 
 /// A type of the type section; None if it is no function's.
-pub(crate) fn function_type(ty: Option<&wasmparser::FuncType>) -> Result<(), ProgramError> {
-    let Some(ty) = ty else { return refuse("a type other than a function's") };
+pub(crate) fn function_type(ty: Option<&wasmparser::FuncType>) -> Result<(), Error> {
+    let Some(ty) = ty else { return refuse(Forbidden::Type) };
     ty.params().iter().chain(ty.results()).try_for_each(|ty| local_value(*ty))
 }
 
 /// A function's own type, as opposed to a block's.
-pub(crate) fn signature(ty: &wasmparser::FuncType) -> Result<(), ProgramError> {
+pub(crate) fn signature(ty: &wasmparser::FuncType) -> Result<(), Error> {
     ty.params().iter().chain(ty.results()).try_for_each(|ty| shared_value(*ty))
 }
 
 /// The type of an exception's tag.
-pub(crate) fn tag(ty: &wasmparser::FuncType) -> Result<(), ProgramError> {
+pub(crate) fn tag(ty: &wasmparser::FuncType) -> Result<(), Error> {
     if ty.params().len() > TAG_PARAMETERS_MAX {
-        return refuse("an exception of so many values");
+        return refuse(Forbidden::LargeException);
     }
     signature(ty)
 }
 
 /// An export of a function by its exact type.
-pub(crate) fn exact_export() -> Result<(), ProgramError> {
-    refuse("an export by an exact type")
+pub(crate) fn exact_export() -> Result<(), Error> {
+    refuse(Forbidden::ExactExport)
 }
 
 /// A table. Its entries come from segments alone.
-pub(crate) fn table(table: &wasmparser::Table<'_>) -> Result<(), ProgramError> {
+pub(crate) fn table(table: &wasmparser::Table<'_>) -> Result<(), Error> {
     let plain = matches!(table.init, wasmparser::TableInit::RefNull);
     if table.ty.element_type == RefType::FUNCREF && plain && !table.ty.table64 && !table.ty.shared {
         Ok(())
     } else {
-        refuse("a table of other than functions")
+        refuse(Forbidden::Table)
     }
 }
 
 /// A segment of a table.
-pub(crate) fn element(element: &wasmparser::Element<'_>) -> Result<(), ProgramError> {
+pub(crate) fn element(element: &wasmparser::Element<'_>) -> Result<(), Error> {
     match &element.kind {
-        wasmparser::ElementKind::Passive => return refuse("a passive segment of a table"),
+        wasmparser::ElementKind::Passive => return refuse(Forbidden::PassiveElements),
         wasmparser::ElementKind::Active { offset_expr, .. } => constant(offset_expr)?,
         wasmparser::ElementKind::Declared => {}
     }
@@ -95,12 +102,12 @@ pub(crate) fn element(element: &wasmparser::Element<'_>) -> Result<(), ProgramEr
         wasmparser::ElementItems::Expressions(RefType::FUNCREF, items) => {
             items.clone().into_iter().try_for_each(|item| constant(&item?))
         }
-        wasmparser::ElementItems::Expressions(..) => refuse("a table of other than functions"),
+        wasmparser::ElementItems::Expressions(..) => refuse(Forbidden::Table),
     }
 }
 
 /// A constant expression.
-pub(crate) fn constant(expression: &ConstExpr<'_>) -> Result<(), ProgramError> {
+pub(crate) fn constant(expression: &ConstExpr<'_>) -> Result<(), Error> {
     for operator in expression.get_operators_reader() {
         match operator? {
             Operator::I32Const { .. }
@@ -118,7 +125,7 @@ pub(crate) fn constant(expression: &ConstExpr<'_>) -> Result<(), ProgramError> {
             | Operator::I64Sub
             | Operator::I64Mul
             | Operator::End => {}
-            other => return refuse(&format!("{other:?} in a constant")),
+            other => return refuse(Forbidden::Constant(name(&other))),
         }
     }
     Ok(())
@@ -163,7 +170,7 @@ fn is_whole(operator: &Operator<'_>) -> bool {
 }
 
 /// An instruction.
-pub(crate) fn operator(operator: &Operator<'_>) -> Result<(), ProgramError> {
+pub(crate) fn operator(operator: &Operator<'_>) -> Result<(), Error> {
     match operator {
         Operator::Block { blockty }
         | Operator::Loop { blockty }
@@ -183,10 +190,67 @@ pub(crate) fn operator(operator: &Operator<'_>) -> Result<(), ProgramError> {
         | Operator::RefIsNull => Ok(()),
         Operator::TypedSelect { ty } => shared_value(*ty),
         operator if is_whole(operator) => Ok(()),
-        other => {
-            let name = format!("{other:?}");
-            let name = name.split([' ', '{', '(']).next().unwrap_or_default();
-            refuse(&format!("the instruction {name}"))
+        other => refuse(Forbidden::Instruction(name(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    /// What a program with these fields uses that it may not; None if it is taken.
+    fn forbidden(fields: &str) -> Option<Forbidden> {
+        let text =
+            format!(r#"(module (import "env" "memory" (memory 1)) (func (export "_start") (param i32)) {fields})"#);
+        match check(&wat::parse_str(text).unwrap()).map_err(crate::Error::into_kind) {
+            Ok(_) => None,
+            Err(ErrorKind::NotAllowed(what)) => Some(what),
+            Err(other) => panic!("{fields}: {other}"),
         }
+    }
+
+    #[test]
+    fn what_compilers_make_is_allowed() {
+        for fields in [
+            "(func (result i32 i64) i32.const 1 i32.extend8_s i64.const 2)",
+            "(func f64.const 1 i32.trunc_sat_f64_s drop)",
+            "(func (param v128) local.get 0 i32x4.extract_lane 0 drop)",
+            "(func i32.const 0 i32.const 1 i32.atomic.rmw.add drop atomic.fence)",
+            "(func i32.const 0 i32.const 0 i32.const 1 memory.copy)",
+            "(table 2 funcref) (elem (i32.const 0) 0) (func i32.const 0 table.get ref.is_null drop table.size drop)",
+            "(tag $e (param i64)) (func (local exnref) block $h (result exnref) try_table (catch_all_ref $h) end return end throw_ref)",
+            "(global i32 (i32.add (i32.const 1) (i32.const 2)))",
+        ] {
+            assert_eq!(forbidden(fields), None, "{fields}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_not() {
+        let instruction = |name: &str| Some(Forbidden::Instruction(name.into()));
+        for (fields, what) in [
+            ("(func return_call 0 )", instruction("ReturnCall")),
+            ("(func unreachable ref.null func drop)", instruction("RefNull")),
+            ("(func ref.func 0 drop) (elem declare func 0)", instruction("RefFunc")),
+            ("(table 1 funcref) (func i32.const 0 i32.const 0 table.get table.set)", instruction("TableSet")),
+            ("(func i32.const 0 i32.const 0 i32x4.splat drop drop)", None),
+            (
+                "(func (local v128) local.get 0 local.get 0 i8x16.relaxed_swizzle drop)",
+                instruction("I8x16RelaxedSwizzle"),
+            ),
+            ("(type (struct (field i32)))", Some(Forbidden::Type)),
+            ("(func (local externref))", Some(Forbidden::Reference)),
+            ("(func (param exnref))", Some(Forbidden::SharedReference)),
+            ("(global funcref (ref.null func))", Some(Forbidden::SharedReference)),
+            ("(table 1 externref)", Some(Forbidden::Table)),
+            ("(table i64 1 funcref)", Some(Forbidden::Table)),
+            ("(elem func 0)", Some(Forbidden::PassiveElements)),
+            ("(type (func (param externref)))", Some(Forbidden::Reference)),
+        ] {
+            assert_eq!(forbidden(fields), what, "{fields}");
+        }
+        let many = format!("(tag (param {}))", "i32 ".repeat(TAG_PARAMETERS_MAX + 1));
+        assert_eq!(forbidden(&many), Some(Forbidden::LargeException));
     }
 }

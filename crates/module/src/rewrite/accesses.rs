@@ -1,27 +1,24 @@
-//! Memory accesses of a program, in the form in which the engine's compiler keeps what they mean here.
+//! Memory accesses of a program, in the form in which the engine's compiler keeps what they mean.
 //!
-//! The compiler (Cranelift) takes memory to change by the function's own stores and by calls only. Here a handler or another
-//! thread changes it between any two instructions, as one processor runs them all. So
-//! - a load in a loop that neither stores nor calls, of an address that stays the same, becomes an atomic load, which costs the
-//!   same and is made anew each time;
+//! By the facts of the module above,
+//! - a load in a loop that neither stores nor calls, of an address that stays the same, becomes an
+//!   atomic load, which costs the same and is made anew each time;
 //! - an atomic store becomes a plain one behind an atomic load of a byte of its address: no other
 //!   processor could see stores in another order, and to the compiler memory changes at the load,
 //!   so it neither leaves out nor merges accesses on its two sides;
 //! - so it is with a load or store of eight bytes of an address that was accessed before, with
 //!   nothing between that could change memory (`known.rs`).
 //!
-//! The compiler does not move an access across another, nor leave one out that may trap, but for a
-//! load that it takes to give what is known, and a store of what is known or that another one
-//! overwrites with no access between (`alias_analysis.rs` and `lower.rs` there).
-//!
-//! Instructions are told by their bytes (WebAssembly specification, section 5.4, and the proposal of threads).
+//! Instructions are told by their bytes (WebAssembly specification, section 5.4, and the proposal
+//! of threads).
 
-use crate::known::{Known, Operand};
+use super::{
+    known::{Known, Operand},
+    scratch::Scratch,
+};
+use crate::code::{Edits, Instruction, instructions};
 use std::{collections::HashSet, ops::Range};
 use wasmparser::{BinaryReaderError, FunctionBody, Operator};
-
-/// An instruction and the bytes to put in its place.
-type Edit = (Range<usize>, Vec<u8>);
 
 /// The operand of a load, as far as the instruction before tells.
 type Address = Option<Operand>;
@@ -33,13 +30,13 @@ struct Loop {
     changes: bool,
     /// Locals that are set in it to what is not a constant.
     sets: HashSet<u32>,
-    /// Loads in it, and in no loop within.
-    loads: Vec<(Address, Edit)>,
+    /// Loads in it, and in no loop within: where they are, and what may take their place.
+    loads: Vec<(Address, Range<usize>, Vec<u8>)>,
 }
 
-/// The body of a function of `wasm`, with so many parameters, in that form.
-pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> Result<Vec<u8>, BinaryReaderError> {
-    let mut edits = Vec::new();
+/// What is to be changed of the body of a function of `wasm`, with so many parameters.
+pub(crate) fn edits(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> Result<Edits, BinaryReaderError> {
+    let mut edits = Edits::default();
     let mut loops = vec![Loop::default()];
     // Of each structure that is open, whether it is a loop.
     let mut structures = Vec::new();
@@ -47,11 +44,8 @@ pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> 
     let mut scratch = Scratch::new(body, parameters)?;
     // What the last instruction left, and the one before it.
     let (mut before, mut earlier) = (None, None);
-    let mut operators = body.get_operators_reader()?;
-    while !operators.eof() {
-        let start = operators.original_position();
-        let operator = operators.read()?;
-        let at = start..operators.original_position();
+    for instruction in instructions(body)? {
+        let Instruction { operator, range: at } = instruction?;
         let (address, of_store) = (before.take(), earlier);
         earlier = address;
         let Some(within) = loops.last_mut() else { break };
@@ -105,11 +99,11 @@ pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> 
                     let wide = matches!(opcode, 0x29 | 0x2b);
                     let merged = wide && address.is_some_and(|address| known.access(address, offset(memarg)));
                     if merged {
-                        edits.push((at, scratch.load(*opcode, memarg)));
+                        edits.replace(at, scratch.load(*opcode, memarg));
                     } else if let Some(bytes) = atomic_load(*opcode, memarg)
                         && address.is_some()
                     {
-                        within.loads.push((address, (at, bytes)));
+                        within.loads.push((address, at, bytes));
                     }
                 }
                 [opcode @ (0x37 | 0x39), memarg @ ..] => {
@@ -120,12 +114,12 @@ pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> 
                         known.access(address, offset(memarg));
                     }
                     if merged {
-                        edits.push((at, scratch.store(*opcode, memarg)));
+                        edits.replace(at, scratch.store(*opcode, memarg));
                     }
                 }
                 [0xfe, opcode @ 0x17..=0x1d, memarg @ ..] => {
                     const PLAIN: [u8; 7] = [0x36, 0x37, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e];
-                    edits.push((at, scratch.store(PLAIN[usize::from(opcode - 0x17)], memarg)));
+                    edits.replace(at, scratch.store(PLAIN[usize::from(opcode - 0x17)], memarg));
                     within.changes = true;
                     known.forget();
                 }
@@ -141,9 +135,8 @@ pub(crate) fn rewrite(wasm: &[u8], body: &FunctionBody<'_>, parameters: u32) -> 
             },
         }
     }
-    edits.extend(scratch.declare(wasm, body)?);
-    edits.sort_by_key(|(at, _)| at.start);
-    Ok(splice(wasm, body.range(), &edits))
+    scratch.declare(wasm, body, &mut edits)?;
+    Ok(edits)
 }
 
 /// The offset of a memory operand, which is behind its alignment.
@@ -151,120 +144,16 @@ fn offset(memarg: &[u8]) -> u64 {
     memarg.iter().skip(1).rev().fold(0, |offset, byte| offset << 7 | u64::from(byte & 0x7f))
 }
 
-/// Locals of our own, behind those of the function.
-struct Scratch {
-    first: u32,
-    /// Those that are used: an address, and a value of four types.
-    used: [bool; 5],
-}
-
-impl Scratch {
-    const TYPES: [u8; 5] = [0x7f, 0x7f, 0x7e, 0x7d, 0x7c];
-
-    fn new(body: &FunctionBody<'_>, parameters: u32) -> Result<Scratch, BinaryReaderError> {
-        let mut first = parameters;
-        for group in body.get_locals_reader()? {
-            first = first.saturating_add(group?.0);
-        }
-        Ok(Scratch { first, used: [false; 5] })
-    }
-
-    /// Appends an instruction that takes one of these locals.
-    fn local(&mut self, bytes: &mut Vec<u8>, opcode: u8, local: usize) {
-        self.used[local] = true;
-        bytes.push(opcode);
-        leb(bytes, self.first.saturating_add(local as u32));
-    }
-
-    /// A load, behind an atomic one of its address.
-    fn load(&mut self, opcode: u8, memarg: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if is_plain(memarg) {
-            self.local(&mut bytes, TEE, 0);
-            fence(&mut bytes, memarg);
-            self.local(&mut bytes, GET, 0);
-        }
-        bytes.push(opcode);
-        bytes.extend(memarg);
-        bytes
-    }
-
-    /// A plain store, behind an atomic load of its address.
-    fn store(&mut self, opcode: u8, memarg: &[u8]) -> Vec<u8> {
-        let value = match opcode {
-            0x37 | 0x3c..=0x3e => 2,
-            0x38 => 3,
-            0x39 => 4,
-            _ => 1,
-        };
-        let mut bytes = Vec::new();
-        if is_plain(memarg) {
-            self.local(&mut bytes, SET, value);
-            self.local(&mut bytes, TEE, 0);
-            fence(&mut bytes, memarg);
-            self.local(&mut bytes, GET, 0);
-            self.local(&mut bytes, GET, value);
-        }
-        bytes.push(opcode);
-        bytes.extend(memarg);
-        bytes
-    }
-
-    /// The edit that declares them, if one is used.
-    fn declare(&self, wasm: &[u8], body: &FunctionBody<'_>) -> Result<Option<Edit>, BinaryReaderError> {
-        if !self.used.contains(&true) {
-            return Ok(None);
-        }
-        let groups = body.get_locals_reader()?;
-        let count = groups.get_count();
-        let code = body.get_operators_reader()?.original_position();
-        let start = body.range().start;
-        // The count's own bytes.
-        let old = wasm[start..code].iter().position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1);
-        let mut bytes = Vec::new();
-        leb(&mut bytes, count.saturating_add(Scratch::TYPES.len() as u32));
-        bytes.extend(&wasm[start + old..code]);
-        for ty in Scratch::TYPES {
-            bytes.extend([1, ty]);
-        }
-        Ok(Some((start..code, bytes)))
-    }
-}
-
-/// Whether a memory operand is written as compilers do, its alignment in one byte.
-fn is_plain(memarg: &[u8]) -> bool {
-    memarg.first().is_some_and(|alignment| *alignment < 0x40)
-}
-
-/// Appends an atomic load of the byte at an address, which is always aligned.
-fn fence(bytes: &mut Vec<u8>, memarg: &[u8]) {
-    bytes.extend([0xfe, 0x12, 0]);
-    bytes.extend(&memarg[1..]);
-    bytes.push(DROP);
-}
-
-const DROP: u8 = 0x1a;
-const GET: u8 = 0x20;
-const SET: u8 = 0x21;
-const TEE: u8 = 0x22;
-
-/// Appends a number as WebAssembly has them.
-fn leb(bytes: &mut Vec<u8>, mut value: u32) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-/// Decides upon the loads of a loop. One that stays as it is here stays so in the loops around this one, which set and change
-/// as much at the least.
-fn close(mut ended: Loop, outer: Option<&mut Loop>, edits: &mut Vec<Edit>) {
+/// Decides upon the loads of a loop. One that stays as it is here stays so in the loops around this
+/// one, which set and change as much at the least.
+fn close(mut ended: Loop, outer: Option<&mut Loop>, edits: &mut Edits) {
     if !ended.changes {
         ended
             .loads
-            .retain(|(address, _)| !matches!(address, Some(Operand::Local(local)) if ended.sets.contains(local)));
-        edits.extend(ended.loads.into_iter().map(|(_, edit)| edit));
+            .retain(|(address, ..)| !matches!(address, Some(Operand::Local(local)) if ended.sets.contains(local)));
+        for (_, at, bytes) in ended.loads {
+            edits.replace(at, bytes);
+        }
     }
     if let Some(outer) = outer {
         outer.changes |= ended.changes;
@@ -277,7 +166,8 @@ fn close(mut ended: Loop, outer: Option<&mut Loop>, edits: &mut Vec<Edit>) {
 
 /// The atomic form of a load, if its alignment is known to be the natural one.
 fn atomic_load(opcode: u8, memarg: &[u8]) -> Option<Vec<u8>> {
-    /// Of the opcodes from i32.load on: log2 of the alignment, the atomic opcode, and an instruction that converts its result (0: none).
+    /// Of the opcodes from i32.load on: log2 of the alignment, the atomic opcode, and an instruction
+    /// that converts its result (0: none).
     const FORMS: [(u8, u8, u8); 14] = [
         (2, 0x10, 0),
         (3, 0x11, 0),
@@ -303,30 +193,18 @@ fn atomic_load(opcode: u8, memarg: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Bytes of `range` with the edits made, which are in order.
-fn splice(wasm: &[u8], range: Range<usize>, edits: &[Edit]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(range.len() + edits.len());
-    let mut from = range.start;
-    for (at, bytes) in edits {
-        out.extend(&wasm[from..at.start]);
-        out.extend(bytes);
-        from = at.end;
-    }
-    out.extend(&wasm[from..range.end]);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use wasm_encoder as w;
 
-    /// The operators of a function after [`rewrite`].
+    /// The operators of a function after its [`edits`].
     fn rewritten(body: impl Fn(&mut w::InstructionSink<'_>)) -> Vec<String> {
         let mut function = w::Function::new([(2, w::ValType::I32)]);
         body(&mut function.instructions());
         let wasm = function.into_raw_body();
-        let new = rewrite(&wasm, &FunctionBody::new(wasmparser::BinaryReader::new(&wasm, 0)), 0).unwrap();
+        let edits = edits(&wasm, &FunctionBody::new(wasmparser::BinaryReader::new(&wasm, 0)), 0).unwrap();
+        let new = edits.apply(&wasm, 0..wasm.len());
         let operators = FunctionBody::new(wasmparser::BinaryReader::new(&new, 0)).get_operators_reader().unwrap();
         let name = |operator| format!("{operator:?}").split(' ').next().unwrap().to_string();
         operators.into_iter().map(|operator| name(operator.unwrap())).collect()

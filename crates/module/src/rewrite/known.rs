@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// The address of an access: that of its operand, and the offset, of which only equality counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operand {
+pub(super) enum Operand {
     Constant(i32),
     Local(u32),
 }
@@ -57,7 +57,7 @@ struct Structure {
 }
 
 /// What may be known at a place in a function, as the code is gone through in order.
-pub(crate) struct Known {
+pub(super) struct Known {
     here: Set,
     open: Vec<Structure>,
     /// How many structures are open that are not followed.
@@ -66,24 +66,24 @@ pub(crate) struct Known {
 
 impl Known {
     /// At the begin of a function.
-    pub(crate) fn new() -> Known {
+    pub(super) fn new() -> Known {
         Known { here: Set::default(), open: vec![Structure::default()], deeper: 0 }
     }
 
     /// An access of eight bytes. Says whether its address may be known already.
-    pub(crate) fn access(&mut self, operand: Operand, offset: u64) -> bool {
+    pub(super) fn access(&mut self, operand: Operand, offset: u64) -> bool {
         let known = self.here.all || !self.here.addresses.insert((operand, offset));
         self.here.bound();
         known
     }
 
     /// Memory may have changed, as far as the compiler knows.
-    pub(crate) fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.here = Set::default();
     }
 
     /// A local gets another value.
-    pub(crate) fn set(&mut self, local: u32) {
+    pub(super) fn set(&mut self, local: u32) {
         if !self.here.addresses.is_empty() {
             self.here.addresses.retain(|(operand, _)| *operand != Operand::Local(local));
         }
@@ -95,7 +95,7 @@ impl Known {
     }
 
     /// A structure begins; `is_if` if a condition decides whether it is executed.
-    pub(crate) fn begin(&mut self, is_loop: bool, is_if: bool) {
+    pub(super) fn begin(&mut self, is_loop: bool, is_if: bool) {
         if self.open.len() > DEEPEST {
             self.deeper += 1;
             return self.everything();
@@ -105,7 +105,7 @@ impl Known {
     }
 
     /// `else`
-    pub(crate) fn otherwise(&mut self) {
+    pub(super) fn otherwise(&mut self) {
         if self.deeper > 0 {
             return self.everything();
         }
@@ -116,7 +116,7 @@ impl Known {
     }
 
     /// The innermost structure ends.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if self.deeper > 0 {
             self.deeper -= 1;
             return self.everything();
@@ -129,7 +129,7 @@ impl Known {
 
     /// A branch, which may be taken. Where a loop begins again, other accesses come first that are
     /// known.
-    pub(crate) fn branch(&mut self, depth: u32) {
+    pub(super) fn branch(&mut self, depth: u32) {
         let Some(depth) = depth.checked_sub(self.deeper) else { return };
         if let Some(to) = self.open.iter_mut().nth_back(depth as usize)
             && !to.is_loop
@@ -139,7 +139,7 @@ impl Known {
     }
 
     /// Branches to so many places come next, one of which is taken.
-    pub(crate) fn branches(&mut self, targets: u32) {
+    pub(super) fn branches(&mut self, targets: u32) {
         if targets > TARGETS {
             self.everything();
         }
