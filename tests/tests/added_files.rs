@@ -119,6 +119,20 @@ fn everywhere_in_the_tree() {
 }
 
 #[test]
+fn what_is_no_file_with_an_end_is_refused() {
+    let script = "mkfifo pipe; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'
+        for file in pipe /dev/zero /dev/random socket; do $W run --add $file:/x echo ran; echo $?; done";
+    let scratch = Scratch::new();
+    let output = Run::new(Path::new("bash")).args(["-c", script]).env("W", wasmlinux()).dir(scratch.path()).output();
+    assert_eq!(output.expect_status(0).text(), "125\n125\n125\n125\n");
+    let errors = output.errors();
+    let lines: Vec<&str> = errors.lines().collect();
+    let what = ["a named pipe", "a device", "a device", "a socket"];
+    assert!(lines.len() == 4 && lines.iter().zip(what).all(|(line, what)| line.contains(what)), "{errors}");
+    wasmlinux_with(["run", "--add", "/dev/null:/x", "wc", "-c", "/x"]).output().expect("0 /x\n");
+}
+
+#[test]
 fn the_smallest_machine_has_everything() {
     let list = "ls /bin /sbin /usr/bin /usr/sbin /etc | md5sum; i=0; while [ $i -lt 600 ]; do echo > /tmp/$i || exit 1; i=$((i+20)); done";
     let list = |memory| wasmlinux_with(["run", "-m", memory, "sh", "-c", list]).output();

@@ -100,6 +100,7 @@ fn memory() {
         line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
     };
     let (small, large) = (total("128M"), total("1G"));
+    assert_eq!(total("0.125g"), small);
     assert!((64 << 10..=128 << 10).contains(&small), "{small} KiB of 128 MiB");
     assert!((900 << 10..=1 << 20).contains(&large), "{large} KiB of 1 GiB");
 }
@@ -238,6 +239,8 @@ fn what_docker_has() {
     wasmlinux_with(["run", "--rm", "--entrypoint", "echo", "a", "b"]).output().expect("a b\n");
     wasmlinux_with(["run", "--entrypoint=pwd"]).output().expect("/\n");
     wasmlinux_with(["run", "-h", "penguin", "hostname"]).output().expect("penguin\n");
+    wasmlinux_with(["run", "--rm=true", "--init=false", "-i=true", "-t=false", "echo", "a"]).output().expect("a\n");
+    wasmlinux_with(["run", "-w", "", "pwd"]).output().expect("/\n");
     // What it cannot have is one line that says what to do, and nothing runs.
     for (options, about) in [
         (&["-v", "/tmp:/x"][..], "--add"),
@@ -254,6 +257,11 @@ fn what_docker_has() {
         (&["--pull", "always"], "images"),
         (&["--platform=linux/amd64"], "images"),
         (&["--network", "host"], "user,host"),
+        (&["-w", "tmp"], "absolute"),
+        (&["-m", "1t"], "1048576 mib"),
+        (&["-m", "1.2.3g"], "1.5g"),
+        (&["--add", "/etc/hosts:/x:ro"], "copy"),
+        (&["--rm=maybe"], "true or false"),
     ] {
         let output = wasmlinux_with(["run"]).args(options).args(["echo", "ran"]).output();
         complains(&output, 125, &[about]);

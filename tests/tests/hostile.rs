@@ -34,6 +34,30 @@ fn refused(name: &str, program: &[u8], reason: &str) {
     assert!(output.status == 126 && errors.contains(reason), "{name}: {output:?}\n{errors}");
 }
 
+/// Instructions that the engine does in one go are no way to keep the processor.
+#[test]
+fn others_live_beside_one_that_fills_memory() {
+    let instructions = [
+        "(memory.fill (i32.const 131072) (i32.const 1) (i32.const 67108864))",
+        "(memory.copy (i32.const 131072) (i32.const 33685504) (i32.const 33554432))",
+    ];
+    for instruction in instructions {
+        // mmap(2) of 64 MiB, so that there is something to fill, and then nothing else.
+        let program = module(&format!(
+            r#"(module (prelude) (func (export "_start") (param i32)
+              (drop (call $sys (i32.const 222) (i32.const 131072) (i32.const 67108864) (i32.const 3)
+                (i32.const 0x32) (i32.const -1) (i32.const 0)))
+              (loop $again {instruction} (br $again)))
+              (func (export "_signal") (result i32) (call $sigreturn)))"#
+        ));
+        let scratch = Scratch::new();
+        let script = "hostile & i=0; while [ $i -lt 64 ]; do sleep 0.5 & all=\"$all $!\"; i=$((i + 1)); done; \
+                      wait $all; kill -0 $! 2>/dev/null || echo slept; kill %1; wait %1; echo $?";
+        let output = run(&scratch, &program, &["sh", "-c", script]).output();
+        assert_eq!(output.expect_status(0).text(), "slept\n143\n", "{instruction}: {}", output.errors());
+    }
+}
+
 #[test]
 fn what_compilers_do_not_make_is_refused() {
     let start = r#"(func (export "_start") (param i32))"#;

@@ -150,6 +150,33 @@ fn a_kernel_that_hangs_is_switched_off() {
     assert!(boot().command("true").status().expect("true").success(), "others live");
 }
 
+/// SIGSEGV that somebody sends to a process with a machine in it, or that a thread of its own makes of
+/// itself, is no fault of the machine's: it ends the process, also while a program faults all the time.
+#[test]
+fn a_fault_of_another_thread_is_not_the_machines() {
+    const ROLE: &str = "WASMLINUX_TESTS_FAULT";
+    let name = "a_fault_of_another_thread_is_not_the_machines";
+    if let Ok(signal) = std::env::var(ROLE) {
+        let machine = boot();
+        let _busy = machine.command("sh").args(["-c", "while :; do $(:); done"]).spawn().expect("sh");
+        std::thread::sleep(Duration::from_millis(300));
+        // bash's `kill` takes the process; the thread that gets it is the main one.
+        let me = std::process::id().to_string();
+        let _ = std::process::Command::new("kill").args([&format!("-{signal}"), &me]).status();
+        std::thread::sleep(LIMIT);
+        return;
+    }
+    for (signal, number) in [("SEGV", 11), ("BUS", 7), ("ILL", 4), ("FPE", 8)] {
+        let mut child = std::process::Command::new("bash");
+        child.args(["-c", "ulimit -c 0; exec \"$@\"", "bash"]).arg(std::env::current_exe().expect("this executable"));
+        let child = child.args(["--exact", name, "--nocapture"]).env(ROLE, signal);
+        let start = Instant::now();
+        let output = child.output().expect("this executable once more");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(number), "{output:?}");
+        assert!(start.elapsed() < LIMIT / 2, "{:?}", start.elapsed());
+    }
+}
+
 /// A writer of kernel messages that does something else once it is told to.
 struct Trap(std::sync::Arc<std::sync::atomic::AtomicBool>, fn());
 

@@ -2,10 +2,11 @@
 //! guest, and sockets of this process.
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{self, Command};
 use std::thread;
 use std::time::Duration;
 use wasmlinux::{Child, Machine, Protocol, Publish, Reach, Stdio};
-use wasmlinux_tests::{Built, LIMIT, Scratch, guest, wasmlinux_with};
+use wasmlinux_tests::{Built, LIMIT, Scratch, Terminal, guest, wasmlinux, wasmlinux_with};
 
 const PORT: u16 = 7;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -379,6 +380,50 @@ fn no_network() {
 }
 
 #[test]
+fn a_port_that_the_host_chooses() {
+    let mut child = Command::new(wasmlinux());
+    child.args(["run", "-p", "80", "-p", "127.0.0.1::81/udp", "-p", "0:82"]);
+    child.args(["--", "sh", "-c", "echo here | nc -l -p 80"]).stdin(process::Stdio::null());
+    let mut child = child.stderr(process::Stdio::piped()).spawn().expect("wasmlinux");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map(|line| line.expect("a line"));
+    let mut port = |guest: &str| -> u16 {
+        let line = lines.next().expect("a line");
+        let (begin, port) = line.rsplit_once(':').expect("a port");
+        assert_eq!(begin, format!("wasmlinux: {guest} -> 127.0.0.1"));
+        port.parse().expect("a number")
+    };
+    let ports = [port("80/tcp"), port("81/udp"), port("82/tcp")];
+    assert!(ports.iter().all(|port| *port != 0));
+    // The guest's server may not be there yet: its kernel cuts what comes before.
+    let text = (0..200).find_map(|_| {
+        let mut text = String::new();
+        let got = TcpStream::connect((LOCAL, ports[0])).and_then(|mut stream| stream.read_to_string(&mut text));
+        thread::sleep(Duration::from_millis(50));
+        got.is_ok_and(|got| got > 0).then_some(text)
+    });
+    assert_eq!(text.as_deref(), Some("here\n"));
+    assert!(child.wait().expect("its status").success());
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn who_is_kept_from_something_hears_of_it() {
+    let said = |options: &[&str], end: &str| {
+        let script = format!("for i in 1 2; do nc -w 2 10.0.2.2 80; nc -w 2 192.168.7.7 80; done 2>/dev/null; {end}");
+        let output = wasmlinux_with(["run"]).args(options).args(["--", "sh", "-c", &script]).output();
+        output.errors()
+    };
+    let host = "wasmlinux: the guest was kept from 10.0.2.2: --network user,host would let it\n";
+    let private = "wasmlinux: the guest was kept from 192.168.7.7: --network user,private would let it\n";
+    assert_eq!(said(&[], "false"), format!("{host}{private}"));
+    // What succeeds says nothing of its own; a person at a terminal sees it at the end.
+    assert_eq!(said(&[], "true"), "");
+    let script = "nc -w 2 10.0.2.2 80; true";
+    let (status, shown) = Terminal::run(["sh", "-c", script]).end();
+    assert!(status == 0 && shown.contains("would let it\r\n"), "{status}: {shown}");
+}
+
+#[test]
 fn bad_ports() {
     let taken = TcpListener::bind((LOCAL, 0)).expect("a port");
     let port = taken.local_addr().expect("its address").port();
@@ -390,10 +435,10 @@ fn bad_ports() {
         output.errors(),
         format!("wasmlinux: cannot listen on 127.0.0.1:{port}/tcp: the port is in use; publish another one\n")
     );
-    for text in ["80", "x:80", "1-3:1-2", "80:80/sctp", "300.0.0.1:80:80"] {
+    for text in ["80:", "x:80", "1-3:1-2", "80:80/sctp", "300.0.0.1:80:80"] {
         let output = publish(text);
         output.expect_status(125);
-        assert!(output.errors().contains("give [HOSTIP:]HOSTPORT:GUESTPORT"), "{text}: {}", output.errors());
+        assert!(output.errors().contains("give [[HOSTIP:]HOSTPORT:]GUESTPORT"), "{text}: {}", output.errors());
         assert_eq!(output.errors().lines().count(), 1, "{}", output.errors());
     }
     let output = wasmlinux_with(["run", "--network", "none", "-p", "8080:80", "--", "true"]).output();

@@ -1,6 +1,9 @@
 //! The standard streams of `wasmlinux run`: they are the command's own, as if it ran here.
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use wasmlinux_tests::{Output, Run, Scratch, wasmlinux};
+use std::process::Command;
+use wasmlinux_tests::{Built, LIMIT, Output, Run, Scratch, add, wasmlinux};
 
 /// What bash says to a script in which `$W` is the product, in an empty folder.
 #[track_caller]
@@ -60,4 +63,32 @@ fn a_pipe_that_is_slow_or_full() {
     // Others that have the pipe do not see that it does not block for us.
     script("seq 100000 | { $W run true; cat; } | $W run md5sum > a; seq 100000 | md5sum | cmp - a").expect("");
     script("$W run sh -c 'sleep 0.5' | dd bs=1 count=1 2>&1 | head -n 1").expect("0+0 records in\n");
+}
+
+/// What a program said in messages, by their lengths, and on standard error; it was sent some.
+fn messages(mut command: Command) -> (Vec<usize>, String) {
+    let [(ours, input), (from, output)] = [(); 2].map(|()| UnixDatagram::pair().expect("a pair of sockets"));
+    for length in [300, 20_000, 70_000, 100_000, 1] {
+        assert_eq!(ours.send(&vec![b'y'; length]).expect("sending"), length);
+    }
+    let end = output.try_clone().expect("a copy");
+    from.set_read_timeout(Some(LIMIT)).expect("a timeout");
+    let reader = std::thread::spawn(move || {
+        let mut message = vec![0; 1 << 20];
+        let lengths = std::iter::from_fn(|| from.recv(&mut message).ok());
+        lengths.take_while(|length| *length != 3).collect()
+    });
+    let command = command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(output));
+    let output = command.output().expect("the command");
+    assert!(output.status.success(), "{output:?}");
+    end.send(b"end").expect("sending");
+    (reader.join().expect("the reader"), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn messages_keep_their_borders() {
+    let program = Built::new("messages");
+    let mut command = Command::new(wasmlinux());
+    command.arg("run").args(add(&program.guest, "messages")).args(["--", "messages"]);
+    assert_eq!(messages(command), messages(Command::new(program.native)));
 }

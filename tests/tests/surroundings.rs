@@ -9,6 +9,20 @@ fn limited(limit: &str, options: &str) -> wasmlinux_tests::Output {
     Run::new("bash".as_ref()).args(["-c", &line]).arg(wasmlinux()).output()
 }
 
+/// The same as another user, if this one is root.
+fn limited_user(limit: &str) -> wasmlinux_tests::Output {
+    let scratch = Scratch::new();
+    // Who else than root may not read the folder of the product.
+    let copy = scratch.path().join("wasmlinux");
+    std::fs::copy(wasmlinux(), &copy).expect("a copy");
+    let line = format!(
+        "user=; [ $(id -u) != 0 ] || user='setpriv --reuid 65533 --regid 65533 --clear-groups'
+        ulimit {limit} && exec $user \"$0\" run -m 64m --network none echo ok"
+    );
+    let run = Run::new("bash".as_ref()).args(["-c", &line]).arg(copy).env("HOME", "");
+    run.output()
+}
+
 #[test]
 fn small_limits_are_an_error_or_enough() {
     for limit in ["-f 100", "-v 1000000", "-v 20000000", "-d 10000", "-d 100000", "-i 0"] {
@@ -29,6 +43,19 @@ fn small_limits_are_an_error_or_enough() {
         } else {
             output.expect("ok\n");
         }
+    }
+    // Threads of a user who has no others; root may have any number.
+    for threads in 1..12 {
+        let limit = format!("-u {threads}");
+        let output = limited_user(&limit);
+        if output.status == 125 {
+            assert!(output.errors().contains("(ulimit -u"), "{limit}: {}", output.errors());
+            assert_eq!(output.errors().lines().count(), 1, "{limit}: {}", output.errors());
+        } else {
+            output.expect_status(0);
+            assert_eq!(output.text(), "ok\n");
+        }
+        assert!(threads > 2 || output.status == 125, "{limit}: {output:?}");
     }
     limited("-s 256", "").expect("ok\n");
     limited("-c 0", "").expect("ok\n");

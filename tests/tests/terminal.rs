@@ -2,13 +2,24 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 use wasmlinux::{Error, Machine, TerminalSize};
-use wasmlinux_tests::{Terminal, guest, wasmlinux_with};
+use wasmlinux_tests::{Terminal, guest, wasmlinux, wasmlinux_with};
 
 /// A shell at its first prompt.
 #[track_caller]
 fn shell() -> Terminal {
     let mut terminal = Terminal::run(["-it", "sh"]);
     terminal.expect("Ctrl-] q");
+    terminal.prompt();
+    terminal
+}
+
+/// A shell of the host with job control, in which `$W` is the product.
+#[track_caller]
+fn host_shell() -> Terminal {
+    let product = format!("W={}", wasmlinux().display());
+    // The terminal is as it was while this shell has it: it does not edit lines.
+    let bash = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
+    let mut terminal = Terminal::of(["env", &product, "PS1=# "].into_iter().chain(bash));
     terminal.prompt();
     terminal
 }
@@ -192,6 +203,122 @@ fn suspended_and_continued() {
     settle();
     assert_eq!(terminal.modes(), raw);
     assert_eq!(terminal.command("echo alive"), "alive\n");
+}
+
+#[test]
+fn one_machine_at_a_time_has_a_terminal() {
+    // All of one script, so of one job.
+    let script = format!(
+        "W={}
+        $W run -it sh -c 'read x; echo got $x' </dev/tty &
+        until stty -a </dev/tty | grep -q -e -icanon; do sleep 0.1; done
+        $W run -it echo two; echo status $?
+        $W run echo three; echo status $?
+        echo now; wait; exit 5",
+        wasmlinux().display()
+    );
+    let mut terminal = Terminal::of(["bash", "-c", &script]);
+    let modes = terminal.modes();
+    terminal.expect("another machine has this terminal");
+    terminal.expect("status 125");
+    // Without being asked it is not taken, and the streams are what they are.
+    terminal.expect("three");
+    terminal.expect("status 0");
+    terminal.expect("now");
+    terminal.type_in("a word\r");
+    terminal.expect("got a word");
+    assert_eq!(terminal.end().0, 5);
+    assert_eq!(terminal.modes(), modes);
+}
+
+#[test]
+fn a_suspended_machine_is_a_job() {
+    let mut terminal = host_shell();
+    let modes = terminal.modes();
+    terminal.line("$W run -it sh");
+    terminal.expect("Ctrl-] q");
+    terminal.prompt();
+    terminal.type_in("\x1dz");
+    terminal.expect("Stopped");
+    terminal.prompt();
+    assert_eq!(terminal.modes(), modes);
+    // Meanwhile the terminal is free.
+    terminal.line("$W run -t echo sec''ond");
+    terminal.expect("second");
+    terminal.prompt();
+    assert_eq!(terminal.modes(), modes);
+    terminal.line("fg");
+    terminal.expect("sh\r\n");
+    settle();
+    assert_eq!(terminal.command("echo al''ive"), "alive\n");
+    // In the background it neither reads what is typed nor stops.
+    terminal.type_in("\x1dz");
+    terminal.expect("Stopped");
+    terminal.prompt();
+    terminal.line("bg");
+    terminal.prompt();
+    assert!(terminal.command("echo f''or; jobs -r | grep -c Running").ends_with("for\n1\n"));
+    terminal.line("fg");
+    terminal.expect("sh\r\n");
+    settle();
+    assert_eq!(terminal.command("echo al''ive"), "alive\n");
+    terminal.line("exit 3");
+    terminal.prompt();
+    assert_eq!(terminal.command("echo $?"), "3\n");
+    assert_eq!(terminal.modes(), modes);
+}
+
+#[test]
+fn a_suspended_machine_is_killed() {
+    for kill in ["kill %1", "kill -HUP %1", "kill -KILL %1"] {
+        let mut terminal = host_shell();
+        let modes = terminal.modes();
+        terminal.line("$W run -it sleep 100");
+        terminal.expect("Ctrl-] q");
+        settle();
+        terminal.type_in("\x1dz");
+        terminal.expect("Stopped");
+        terminal.prompt();
+        terminal.line(&format!("{kill}; wait; echo the e''nd; jobs"));
+        terminal.expect("the end");
+        terminal.prompt();
+        assert_eq!(terminal.modes(), modes, "{kill}");
+        assert!(!terminal.command("jobs").contains("Stopped"), "{kill}");
+    }
+}
+
+#[test]
+fn streams_that_lead_elsewhere() {
+    let mut terminal = host_shell();
+    terminal.command("cd $(mktemp -d)");
+    let both = "sh -c 'test -t 0 && echo terminal; echo text; echo error >&2' 2>file";
+    // The terminal that was asked for has both, as docker's; what wasmlinux itself says is in the file.
+    terminal.line(&format!("$W run -t {both}"));
+    let shown = terminal.expect("error\r\n");
+    assert!(shown.ends_with("terminal\r\ntext\r\n"), "{shown}");
+    terminal.prompt();
+    assert_eq!(terminal.command("cat file"), "wasmlinux: Ctrl-] q leaves\n");
+    // One that was not asked for is not made then.
+    assert_eq!(terminal.command(&format!("$W run {both}; cat file")), "text\nerror\n");
+    assert_eq!(terminal.command("$W run tty 2>file"), "not a tty\n");
+    // Nor in the background, where the terminal is the shell's.
+    let modes = terminal.modes();
+    terminal.line("$W run sh -c 'sleep 1; tty; echo in the back''ground' &");
+    terminal.expect("not a tty\r\nin the background\r\n");
+    assert_eq!(terminal.modes(), modes);
+    terminal.line("wait; echo al''one");
+    terminal.expect("alone");
+    terminal.prompt();
+    // One that asks for it there waits until it is in the foreground.
+    terminal.line("$W run -it tty &");
+    terminal.expect("# ");
+    terminal.line("sleep 1; jobs");
+    terminal.expect("Stopped");
+    terminal.prompt();
+    terminal.line("fg");
+    terminal.expect("/dev/ttyW0");
+    terminal.prompt();
+    assert_eq!(terminal.modes(), modes);
 }
 
 #[test]

@@ -200,10 +200,17 @@ impl Ledger {
 
     /// Takes something that cannot be refused.
     pub(crate) fn charge_anyway(self: &Arc<Ledger>, cost: Cost) -> Charge {
+        self.count(cost, usize::wrapping_add, u64::wrapping_add);
+        Charge { ledger: self.clone(), cost }
+    }
+
+    /// Counts what is taken or given back: the sum of 0 and the cost, or the difference.
+    fn count(&self, cost: Cost, words: fn(usize, usize) -> usize, bytes: fn(u64, u64) -> u64) {
         let used = &self.used;
-        let add = |used: &AtomicUsize, more: usize| {
-            if more != 0 {
-                used.fetch_add(more, Relaxed);
+        // Addition to an atomic wraps.
+        let add = |used: &AtomicUsize, amount: usize| {
+            if amount != 0 {
+                used.fetch_add(words(0, amount), Relaxed);
             }
         };
         add(&used.tasks, cost.tasks);
@@ -211,31 +218,12 @@ impl Ledger {
         add(&used.stacks, cost.stacks);
         add(&used.tables, cost.tables);
         add(&used.code, cost.code);
+        add(&used.maps, cost.maps);
+        add(&MAPS, cost.maps);
         if cost.address != 0 {
-            used.address.fetch_add(cost.address, Relaxed);
-            ADDRESS.fetch_add(cost.address, Relaxed);
+            used.address.fetch_add(bytes(0, cost.address), Relaxed);
+            ADDRESS.fetch_add(bytes(0, cost.address), Relaxed);
         }
-        self.count_maps(cost.maps, 0);
-        Charge { ledger: self.clone(), cost }
-    }
-
-    fn give_back(&self, cost: Cost) {
-        let used = &self.used;
-        let sub = |used: &AtomicUsize, less: usize| {
-            if less != 0 {
-                used.fetch_sub(less, Relaxed);
-            }
-        };
-        sub(&used.tasks, cost.tasks);
-        sub(&used.fixed_maps, cost.maps);
-        sub(&used.stacks, cost.stacks);
-        sub(&used.tables, cost.tables);
-        sub(&used.code, cost.code);
-        if cost.address != 0 {
-            used.address.fetch_sub(cost.address, Relaxed);
-            ADDRESS.fetch_sub(cost.address, Relaxed);
-        }
-        self.count_maps(0, cost.maps);
     }
 
     /// Mappings that came and went.
@@ -315,7 +303,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.ledger.give_back(self.cost);
+        self.ledger.count(self.cost, usize::wrapping_sub, u64::wrapping_sub);
     }
 }
 

@@ -106,6 +106,7 @@ impl Programs {
     /// The program of these bytes, or a place in the line for the compiler: then IRQ_MODULE tells
     /// to look for its result.
     pub(crate) fn load(&mut self, wasm: &[u8], user: u32) -> Result<Handle, Arc<ProgramError>> {
+        tracing::debug!(bytes = wasm.len(), "the kernel loads a program");
         wasmlinux_module::check_size(wasm).map_err(ProgramError::from)?;
         let key: Key = Sha256::digest(wasm).into();
         if let Some(program) = self.loaded.get(&key) {

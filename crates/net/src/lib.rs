@@ -29,7 +29,7 @@ mod wire;
 pub use attend::Running;
 pub use publish::{Protocol, Publish, PublishError};
 pub use reach::Reach;
-pub use reactor::{Network, Share};
+pub use reactor::{Network, Refusals, Refused, Share};
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -33,12 +33,13 @@ pub struct Publish {
 
 /// Why a text says no ports.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; give [HOSTIP:]HOSTPORT:GUESTPORT[/udp], as 8080:80 or 127.0.0.1:8000-8010:8000-8010")]
+#[error("{0}; give [[HOSTIP:]HOSTPORT:]GUESTPORT[/udp], as 8080:80, 80 or 127.0.0.1:8000-8010:8000-8010")]
 pub struct PublishError(String);
 
 impl Publish {
-    /// Reads `[HOSTIP:]HOSTPORT:GUESTPORT[/tcp|/udp]`, where both ports may be ranges `FIRST-LAST` of one length. Without an
-    /// address it is 127.0.0.1; an IPv6 address stands in brackets.
+    /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges `FIRST-LAST` of one length. Without an
+    /// address it is 127.0.0.1; an IPv6 address stands in brackets. Where the host's port is left out, empty or 0, the host
+    /// chooses one.
     ///
     /// # Errors
     /// If the text is something else.
@@ -49,7 +50,10 @@ impl Publish {
             Some((ports, "udp")) => (ports, Protocol::Udp),
             Some((_, other)) => return wrong(format!("`{other}` is no protocol")),
         };
-        let Some((rest, guest)) = ports.rsplit_once(':') else { return wrong("the guest's port is missing".into()) };
+        let (rest, guest) = ports.rsplit_once(':').unwrap_or(("", ports));
+        if guest.is_empty() {
+            return wrong("the guest's port is missing".into());
+        }
         let (address, host) = match rest.rsplit_once(':') {
             None => (IpAddr::V4(Ipv4Addr::LOCALHOST), rest),
             Some((address, host)) => {
@@ -60,7 +64,12 @@ impl Publish {
                 }
             }
         };
-        let (host, guest) = (range(host)?, range(guest)?);
+        let guest = range(guest)?;
+        if matches!(host, "" | "0") {
+            let host = SocketAddr::new(address, 0);
+            return Ok(guest.map(|guest| Publish { host, guest, protocol }).collect());
+        }
+        let host = range(host)?;
         if host.len() != guest.len() {
             return wrong(format!("{} ports of the host for {} of the guest", host.len(), guest.len()));
         }
@@ -104,6 +113,11 @@ mod tests {
         assert_eq!(parsed("0.0.0.0:53:5353/udp"), "0.0.0.0:53>5353/udp");
         assert_eq!(parsed("[::1]:80:8080"), "[::1]:80>8080/tcp");
         assert_eq!(parsed("8000-8001:80-81"), "127.0.0.1:8000>80/tcp 127.0.0.1:8001>81/tcp");
+        assert_eq!(parsed("80"), "127.0.0.1:0>80/tcp");
+        assert_eq!(parsed("80-81/udp"), "127.0.0.1:0>80/udp 127.0.0.1:0>81/udp");
+        assert_eq!(parsed("0.0.0.0::80"), "0.0.0.0:0>80/tcp");
+        assert_eq!(parsed("[::1]::80"), "[::1]:0>80/tcp");
+        assert_eq!((parsed("0:80"), parsed(":80")), (parsed("80"), parsed("80")));
         assert_eq!(Publish::parse("1-65535:1-65535").map(|all| all.len()), Ok(65535));
     }
 
@@ -112,11 +126,13 @@ mod tests {
         for text in [
             "",
             ":",
-            "80",
             "80:",
-            ":80",
+            "0",
+            "0:0",
+            "::80",
+            "1.2.3.4:80",
+            "/udp",
             "a:80",
-            "0:80",
             "80:65536",
             "1.2.3:1:1",
             "::1:80:80",

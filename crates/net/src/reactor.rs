@@ -21,9 +21,9 @@ use socket2::{Domain, Socket, Type};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmlinux_devices::NetDevice;
 
 /// Connections of the host that may wait until they are taken.
@@ -58,19 +58,20 @@ pub(crate) struct Io {
     random: RandomState,
     again: Vec<Token>,
     reach: Reach,
-    /// Kinds of addresses that the guest was kept from: each is told once.
-    told: Vec<&'static str>,
+    told: Refusals,
 }
 
 impl Io {
     /// Where a packet of the guest to this address is to go. What the user has not allowed is told.
     pub(crate) fn outside(&mut self, to: SocketAddr) -> Result<SocketAddr, Kept> {
         let result = address::outside(to, self.reach, resolver::server);
-        if let Err(Kept::Prohibited(word)) = result
-            && !self.told.contains(&word)
-        {
-            self.told.push(word);
-            tracing::info!("the guest is kept from {}: --network user,{word} would let it", to.ip());
+        if let Err(Kept::Prohibited(word)) = result {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.iter().all(|refused| refused.word != word) {
+                let refused = Refused { address: to.ip(), word };
+                tracing::info!("{refused}");
+                told.push(refused);
+            }
         }
         result
     }
@@ -140,7 +141,22 @@ pub struct Network {
     tcp: Vec<(std::net::TcpListener, u16)>,
     udp: Vec<(std::net::UdpSocket, u16)>,
     reach: Reach,
+    published: Vec<Publish>,
+    told: Refusals,
 }
+
+/// The first address of a kind that the guest was kept from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the guest was kept from {address}: --network user,{word} would let it")]
+pub struct Refused {
+    /// The address.
+    pub address: IpAddr,
+    /// The word of `--network` that would have allowed it.
+    pub word: &'static str,
+}
+
+/// What the guest was kept from, one of each kind.
+pub type Refusals = Arc<Mutex<Vec<Refused>>>;
 
 impl Network {
     /// Opens the ports of the host. The guest will reach the outside, and what `reach` says.
@@ -149,15 +165,29 @@ impl Network {
     /// [`Error::Listen`] for the first that cannot be opened.
     pub fn new(publish: &[Publish], reach: Reach, share: Share) -> Result<Network, Error> {
         let device = NetDevice::new(GUEST_MAC, MTU);
-        let mut network = Network { device, share, tcp: vec![], udp: vec![], reach };
+        let (published, told) = (vec![], Refusals::default());
+        let mut network = Network { device, share, tcp: vec![], udp: vec![], reach, published, told };
         for one in publish {
             let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
+            let kind = if one.protocol == Protocol::Tcp { Type::STREAM } else { Type::DGRAM };
+            let (socket, host) = open(one.host, kind).map_err(listen)?;
+            network.published.push(Publish { host, ..*one });
             match one.protocol {
-                Protocol::Tcp => network.tcp.push((open(one.host, Type::STREAM).map_err(listen)?.into(), one.guest)),
-                Protocol::Udp => network.udp.push((open(one.host, Type::DGRAM).map_err(listen)?.into(), one.guest)),
+                Protocol::Tcp => network.tcp.push((socket.into(), one.guest)),
+                Protocol::Udp => network.udp.push((socket.into(), one.guest)),
             }
         }
         Ok(network)
+    }
+
+    /// What is published, with the ports that the host has chosen.
+    pub fn published(&self) -> &[Publish] {
+        &self.published
+    }
+
+    /// What the guest was kept from, from now on.
+    pub fn refusals(&self) -> Refusals {
+        self.told.clone()
     }
 
     /// The device to plug into the machine.
@@ -180,7 +210,7 @@ impl Network {
             random: RandomState::new(),
             again: vec![],
             reach: self.reach,
-            told: vec![],
+            told: self.told,
         };
         // One at least, for names.
         let udp = (self.share.sockets / 8).clamp(1, UDP_MAX);
@@ -207,7 +237,8 @@ impl Network {
     }
 }
 
-fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+/// With the address that it has got.
+fn open(address: SocketAddr, kind: Type) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
         // So that 0.0.0.0 and :: can both be published.
@@ -222,7 +253,8 @@ fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
         socket.listen(BACKLOG)?;
     }
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    let address = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket, address))
 }
 
 pub(crate) struct Reactor {

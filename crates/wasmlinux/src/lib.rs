@@ -43,4 +43,4 @@ pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
 pub use wasmlinux_machine::{Compiler, Outcome, compile_if_asked};
-pub use wasmlinux_net::{GATEWAY, Protocol, Publish, PublishError, Reach};
+pub use wasmlinux_net::{GATEWAY, Protocol, Publish, PublishError, Reach, Refused};

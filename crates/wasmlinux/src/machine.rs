@@ -19,7 +19,7 @@ use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_image::tree::{Content, Tree};
 use wasmlinux_machine as computer;
-use wasmlinux_net::{GATEWAY, Network, Publish, Reach, Share};
+use wasmlinux_net::{GATEWAY, Network, Publish, Reach, Refusals, Refused, Share};
 
 /// Least memory of a machine, in bytes.
 pub const MEMORY_MIN: u64 = 32 << 20;
@@ -180,6 +180,8 @@ impl Builder {
         let mut bus = Bus::default();
         let at = network.as_ref().and_then(|network| bus.plug(network.device()));
         let cmdline = self.cmdline(at)?;
+        let published = network.as_ref().map_or_else(Vec::new, |network| network.published().to_vec());
+        let refusals = network.as_ref().map(Network::refusals).unwrap_or_default();
         let network = network.map(Network::start).transpose()?;
         let console = match self.kernel_log {
             Some((_, writer)) => Console::with_live(MESSAGES, writer),
@@ -202,7 +204,7 @@ impl Builder {
         });
         let computer = switched_on.inspect_err(|_| streams.shut())?;
         // From here on an error drops the machine, which pulls the plug.
-        let machine = Machine { computer, control, console, network: Mutex::new(network) };
+        let machine = Machine { computer, control, console, network: Mutex::new(network), published, refusals };
         let mut sent = 0;
         loop {
             match machine.control.ready(BOOT_LIMIT) {
@@ -318,6 +320,8 @@ pub struct Machine {
     console: Console,
     /// While the machine is on.
     network: Mutex<Option<wasmlinux_net::Running>>,
+    published: Vec<Publish>,
+    refusals: Refusals,
 }
 
 impl Machine {
@@ -367,6 +371,16 @@ impl Machine {
     /// How the machine ended; None while it is on.
     pub fn try_wait(&self) -> Option<Outcome> {
         self.computer.try_wait()
+    }
+
+    /// The ports that lead to the guest; also those that the host has chosen.
+    pub fn published(&self) -> &[Publish] {
+        &self.published
+    }
+
+    /// What the guest wanted to reach and was kept from: the first address of each kind.
+    pub fn kept_from(&self) -> Vec<Refused> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Pulls the plug: nothing in the guest learns of it.

@@ -201,7 +201,7 @@ static void limit_root(unsigned long long bytes, unsigned long inodes)
 		inodes = ULONG_MAX / 1024;
 	snprintf(options, sizeof options, "size=%lluk,nr_inodes=%lu", bytes / 1024, inodes);
 	/* Versions of inodes stay: the kernel knows by them which programs it has loaded. */
-	if (mount("rootfs", "/", NULL, MS_REMOUNT | MS_I_VERSION, options))
+	if (mount("tmpfs", "/", NULL, MS_REMOUNT | MS_I_VERSION, options))
 		log_message(4, "limits of /: %s", strerror(errno));
 }
 

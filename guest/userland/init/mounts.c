@@ -36,7 +36,8 @@ static const struct {
 	unsigned major, minor;
 } node_table[] = {
 	{ "/dev/console", 0600, 5, 1 },	{ "/dev/full", 0666, 1, 7 },
-	{ "/dev/kmsg", 0644, 1, 11 },	{ "/dev/null", 0666, 1, 3 },
+	{ "/dev/kmsg", 0644, 1, 11 },	{ "/dev/net/tun", 0666, 10, 200 },
+	{ "/dev/null", 0666, 1, 3 },
 	{ "/dev/random", 0666, 1, 8 },	{ "/dev/tty", 0666, 5, 0 },
 	{ "/dev/urandom", 0666, 1, 9 },	{ "/dev/zero", 0666, 1, 5 },
 };
@@ -44,8 +45,8 @@ static const struct {
 static const struct {
 	const char *path, *target;
 } link_table[] = {
-	{ "/dev/fd", "/proc/self/fd" },	{ "/dev/stdin", "fd/0" },
-	{ "/dev/stdout", "fd/1" },	{ "/dev/stderr", "fd/2" },
+	{ "/dev/fd", "/proc/self/fd" },		{ "/dev/stdin", "/proc/self/fd/0" },
+	{ "/dev/stdout", "/proc/self/fd/1" },	{ "/dev/stderr", "/proc/self/fd/2" },
 	{ "/dev/ptmx", "pts/ptmx" },
 };
 
@@ -68,6 +69,7 @@ static void fill_dev(void)
 {
 	size_t i;
 
+	(void)!mkdir("/dev/net", 0755);
 	for (i = 0; i < sizeof node_table / sizeof *node_table; i++) {
 		dev_t device = makedev(node_table[i].major, node_table[i].minor);
 

@@ -9,6 +9,9 @@ use std::path::Path;
 use super::paths::text;
 use super::{Content, Error, Time, Tree, mode};
 
+/// The device number of /dev/null.
+const NULL: u64 = 1 << 8 | 3;
+
 /// Where things of the host with more than one name have been put, by device and inode.
 type Links = HashMap<(u64, u64), Vec<u8>>;
 
@@ -18,18 +21,22 @@ impl Tree {
     /// folder there or ends in a slash.
     ///
     /// Permissions and times are kept, also links of both kinds as they are, except that `host`
-    /// itself is followed. `host` may be a pipe or a device, which is read to its end; inside
-    /// folders these are copied as nodes, and sockets left out. Files are read when the tree is
+    /// itself is followed. `host` may be a pipe without a name, as shells make them, or a block
+    /// device, which are read to their end, or `/dev/null`, which is an empty file; inside folders
+    /// pipes and devices are copied as nodes, and sockets left out. Files are read when the tree is
     /// made.
     ///
     /// # Errors
-    /// [`Error::Host`] names what could not be looked at; the tree is then incomplete and of no
-    /// use.
+    /// [`Error::Host`] names what could not be looked at, [`Error::Endless`] what has no content of
+    /// its own; the tree is then incomplete and of no use.
     pub fn add_host(&mut self, host: impl AsRef<Path>, guest: impl AsRef<[u8]>) -> Result<(), Error> {
         let (host, guest) = (host.as_ref(), guest.as_ref());
         let metadata = fs::metadata(host).map_err(|source| failed(host, source))?;
         if metadata.is_dir() {
             return self.add_dir(host, guest, &metadata, &mut Links::new());
+        }
+        if let Some(what) = endless(host, &metadata) {
+            return Err(Error::Endless { path: host.to_owned(), what });
         }
         let mut guest = guest.to_vec();
         if guest.ends_with(b"/") || self.is_guest_dir(&guest) {
@@ -84,6 +91,19 @@ impl Tree {
         // A pipe or device has the permissions of its node, which say nothing about the content.
         let permissions = if metadata.mode() & mode::TYPE == mode::FILE { metadata.mode() } else { 0o644 };
         self.file_at(guest, permissions, Some(time(metadata)), Content::Host(host.to_owned(), metadata.len()))
+    }
+}
+
+/// What a file is that has no content with an end.
+fn endless(host: &Path, metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    if kind.is_socket() {
+        Some("a socket")
+    } else if kind.is_fifo() {
+        // A pipe between two programs has no name (/dev/fd/63 leads to `pipe:[7]`), but a writer.
+        fs::canonicalize(host).is_ok().then_some("a named pipe, which may have no writer")
+    } else {
+        (kind.is_char_device() && metadata.rdev() != NULL).then_some("a device, whose content may have no end")
     }
 }
 

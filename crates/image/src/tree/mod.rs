@@ -114,6 +114,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Something of the host is no file that could be copied.
+    #[error("cannot copy {}: it is {what}; give a file with its content, as in <(head -c 1M FILE)", path.display())]
+    Endless {
+        /// The host's path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// What is read is no archive, or ends too early.
     #[error("not a cpio archive (newc), or damaged, at byte {0}")]
     Damaged(usize),

@@ -56,11 +56,13 @@ pub(crate) struct Run {
 
     /// Keep standard input open; it always is, and is read when the command reads. Without -t it means: no terminal,
     /// also where there is one
-    #[arg(short = 'i', long)]
+    #[arg(short = 'i', long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) interactive: bool,
 
     /// Give the command a terminal, which is this one; without -i and -t it has one if standard input and output are one
-    #[arg(short = 't', long)]
+    #[arg(short = 't', long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) tty: bool,
 
     /// Set a variable of the command's environment; without a value, as it is here
@@ -72,11 +74,12 @@ pub(crate) struct Run {
     pub(crate) env_file: Vec<PathBuf>,
 
     /// Working directory of the command; made if absent. The default is `/`, and `/root` for a shell in a terminal
-    #[arg(short = 'w', long = "workdir", value_name = "DIR")]
+    #[arg(short = 'w', long = "workdir", value_name = "DIR", value_parser = OsStringValueParser::new().try_map(folder))]
     pub(crate) dir: Option<OsString>,
 
     /// Make busybox's init the first process, which starts the services of `/etc/inittab`; so it is for a shell in a terminal
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) init: bool,
 
     /// Run this program in place of the command's first word, with the whole command as its arguments
@@ -84,19 +87,20 @@ pub(crate) struct Run {
     pub(crate) entrypoint: Option<OsString>,
 
     /// Forget the machine when the command has ended; it always is
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     rm: bool,
 
     /// Pass signals on to the command
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
-        default_missing_value = "true", action = ArgAction::Set)]
+        default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
     pub(crate) sig_proxy: bool,
 
     /// The machine's host name
     #[arg(short = 'h', long, value_name = "NAME", default_value = "wasmlinux")]
     pub(crate) hostname: String,
 
-    /// Memory of the machine, with a suffix b, k, m or g; the host gives only what is used
+    /// Memory of the machine, with a suffix b, k, m or g (1.5g); the host gives only what is used
     #[arg(short = 'm', long, value_name = "SIZE", default_value = "1g", value_parser = memory)]
     pub(crate) memory: u64,
 
@@ -104,8 +108,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOST:GUEST", value_parser = OsStringValueParser::new().try_map(add))]
     pub(crate) add: Vec<(PathBuf, OsString)>,
 
-    /// Let a port of the host (on 127.0.0.1 if no address is given) lead to one of the guest; also ranges of ports
-    #[arg(short = 'p', long = "publish", value_name = "[HOSTIP:]HOST:GUEST[/udp]", value_parser = publish)]
+    /// Let a port of the host (on 127.0.0.1 if no address is given) lead to one of the guest; also ranges of ports. Without the
+    /// host's port a free one is taken, and told on standard error
+    #[arg(short = 'p', long = "publish", value_name = "[[HOSTIP:]HOST:]GUEST[/udp]", value_parser = publish)]
     pub(crate) publish: Vec<Ports>,
 
     /// `none`: no network but loopback. `user`: the guest reaches public addresses; beside these, after a comma each, this
@@ -127,7 +132,8 @@ pub(crate) struct Run {
     pub(crate) kernel_arg: Vec<String>,
 
     /// Say on standard error what is done
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) verbose: bool,
 
     /// The command and its arguments; without any, a shell
@@ -177,32 +183,66 @@ impl Run {
     }
 }
 
-/// A size as docker takes it.
+/// What docker takes for true and false.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("give true or false".into()),
+    }
+}
+
+/// A size as docker takes it (go-units, `RAMInBytes`): a number, perhaps with a fraction, and perhaps
+/// after a space `k`, `m`, `g` and so on, which are powers of 1024 with `b` or `ib` behind them too.
 fn memory(text: &str) -> Result<u64, String> {
-    let text = text.trim().to_ascii_lowercase();
-    let text = text
-        .strip_suffix("ib")
-        .or_else(|| text.strip_suffix('b').filter(|t| !t.ends_with(|c: char| c.is_ascii_digit())))
-        .unwrap_or(&text);
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, c)) if c.is_ascii_alphabetic() => (&text[..at], Some(c)),
-        _ => (text, None),
+    let wrong = || format!("not a size; give a number and b, k, m or g, such as {}m or 1.5g", MEMORY_DEFAULT >> 20);
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let shift = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" if unit != "ib" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        "p" => 50,
+        _ => return Err(wrong()),
     };
-    let shift = match unit {
-        None | Some('b') => 0,
-        Some('k') => 10,
-        Some('m') => 20,
-        Some('g') => 30,
-        Some(_) => {
-            return Err(format!("not a size; give a number and b, k, m or g, such as {}m", MEMORY_DEFAULT >> 20));
-        }
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "not a size; give a number and b, k, m or g, such as 512m".to_owned())?;
-    let bytes = number.checked_mul(1 << shift).ok_or_else(|| "too large; a machine has at most 4g".to_owned())?;
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    // A conversion that does not fit ends at the largest number, which no machine has.
+    let bytes = (number * (1_u64 << shift) as f64) as u64;
     // The whole of the address space, but for the page that 32 bits do not reach.
     Ok(if bytes == 4 << 30 { MEMORY_MAX } else { bytes })
 }
+
+/// An absolute path of the guest, or nothing.
+fn folder(text: OsString) -> Result<OsString, String> {
+    match text.as_bytes().first() {
+        None | Some(b'/') => Ok(text),
+        _ => Err("the path must be absolute".into()),
+    }
+}
+
+/// Words that stand behind a volume of docker's.
+const VOLUME_OPTIONS: [&str; 17] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "cached",
+    "consistent",
+    "delegated",
+    "nocopy",
+    "shared",
+    "slave",
+    "private",
+    "rshared",
+    "rslave",
+    "rprivate",
+    "readonly",
+    "volume-nocopy",
+    "U",
+];
 
 /// `HOST:GUEST`; without `:GUEST` the same absolute path.
 fn add(text: OsString) -> Result<(PathBuf, OsString), String> {
@@ -213,6 +253,12 @@ fn add(text: OsString) -> Result<(PathBuf, OsString), String> {
     };
     if host.is_empty() {
         return Err("the host's path is missing; give HOST:GUEST".into());
+    }
+    let guest_text = String::from_utf8_lossy(guest);
+    if guest_text.split(',').all(|word| VOLUME_OPTIONS.contains(&word)) {
+        return Err(format!(
+            "leave out :{guest_text}, an option of volumes: this is a copy, which the guest may change"
+        ));
     }
     if guest.first() != Some(&b'/') {
         return Err("the guest's path must be absolute; give HOST:/GUEST".into());
@@ -226,16 +272,48 @@ mod tests {
 
     #[test]
     fn sizes_are_dockers() {
-        assert_eq!(memory("512m"), Ok(512 << 20));
-        assert_eq!(memory("1G"), Ok(1 << 30));
-        assert_eq!(memory("4g"), Ok(MEMORY_MAX));
-        assert_eq!(memory("64MiB"), Ok(64 << 20));
-        assert_eq!(memory("64MB"), Ok(64 << 20));
-        assert_eq!(memory("4096"), Ok(4096));
-        assert_eq!(memory("4096b"), Ok(4096));
-        assert!(
-            memory("m").is_err() && memory("1x").is_err() && memory("").is_err() && memory("99999999999g").is_err()
-        );
+        for (text, bytes) in [
+            ("512m", 512 << 20),
+            ("512M", 512 << 20),
+            ("1G", 1 << 30),
+            ("1gb", 1 << 30),
+            ("4g", MEMORY_MAX),
+            ("64MiB", 64 << 20),
+            ("64MB", 64 << 20),
+            ("64 mb", 64 << 20),
+            ("0.5g", 512 << 20),
+            (".5g", 512 << 20),
+            ("1.5GiB", 1536 << 20),
+            ("4096", 4096),
+            ("4096b", 4096),
+            ("1t", 1 << 40),
+            ("2PB", 2 << 50),
+            ("99999999999999p", u64::MAX),
+        ] {
+            assert_eq!(memory(text), Ok(bytes), "{text}");
+        }
+        for text in
+            ["", "m", "1x", "1e3m", "-1m", "+1m", "1.2.3m", ".", "1ib", "1bb", "1kk", "1  m", "1m ", " 1m", "inf"]
+        {
+            assert!(memory(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn switches_are_dockers() {
+        let run = |args: &[&str]| {
+            let Verb::Run(run) = Options::try_parse_from(["wasmlinux", "run"].iter().chain(args)).ok()?.verb else {
+                panic!()
+            };
+            Some([run.interactive, run.tty, run.init, run.rm, run.verbose, run.sig_proxy])
+        };
+        let none = [false, false, false, false, false, true];
+        assert_eq!(run(&["true"]), Some(none));
+        assert_eq!(run(&["-it", "--rm", "true"]), Some([true, true, false, true, false, true]));
+        assert_eq!(run(&["-ti", "--init=true", "--rm=1", "true"]), Some([true, true, true, true, false, true]));
+        assert_eq!(run(&["-i=false", "-t=0", "--init=F", "--rm=false", "--sig-proxy=true", "true"]), Some(none));
+        assert_eq!(run(&["--rm", "true", "--init"]), Some([false, false, false, true, false, true]));
+        assert_eq!(run(&["--rm=maybe", "true"]), None);
     }
 
     #[test]
@@ -243,6 +321,9 @@ mod tests {
         assert_eq!(add("a:b:/c".into()), Ok(("a:b".into(), "/c".into())));
         assert_eq!(add("/a".into()), Ok(("/a".into(), "/a".into())));
         assert!(add("a:c".into()).is_err() && add(":/c".into()).is_err());
+        for option in ["ro", "rw,Z"] {
+            assert!(add(format!("a:/c:{option}").into()).is_err_and(|text| text.contains("copy")), "{option}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@ use super::options::Run;
 use super::terminal::Raw;
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
 use super::{complain, escaped, explain, pump, signals, terminal};
+use rustix::termios::isatty;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -78,6 +79,11 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
+    for (asked, port) in options.publish.iter().flat_map(|ports| ports.iter()).zip(machine.published()) {
+        if asked.host.port() == 0 {
+            complain(&format!("{}/{} -> {}", port.guest, port.protocol, port.host));
+        }
+    }
     let status = command(options, &command_line, &machine, environment, has_terminal)
         .unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
@@ -86,6 +92,10 @@ pub(crate) fn run(options: &Run) -> u8 {
         if status == STATUS_KILLED && messages.contains("Out of memory: Killed process") {
             complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
         }
+    }
+    // It is told at once if all is told.
+    if !options.verbose && (status != 0 || isatty(io::stderr())) {
+        machine.kept_from().iter().for_each(|refused| complain(&refused.to_string()));
     }
     signals::end_by(status, has_terminal);
     // What the machine still has to give back, the host takes faster when this process ends.

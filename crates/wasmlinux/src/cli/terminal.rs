@@ -1,14 +1,22 @@
 //! Lends this process's terminal to a command of the guest, and gives it back in every way out.
 //!
-//! While it is lent it is in raw mode: every key goes to the guest, whose own terminal makes signals and lines of them.
+//! While it is lent it is in raw mode: every key goes to the guest, whose own terminal makes signals
+//! and lines of them. One machine has it at a time, by a lock on it: a second one would take raw mode
+//! for how it was. In the background nothing is read from it or set: that is another program's then.
 use super::escape::{Escape, Order};
 use super::signals::{kill_after, unless_ignored};
 use super::{complain, pump};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
+use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 use signal_hook::low_level;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 use wasmlinux::{Process, StreamWriter, TerminalSize};
 
@@ -16,9 +24,17 @@ use wasmlinux::{Process, StreamWriter, TerminalSize};
 const LEAVE_GRACE: Duration = Duration::from_secs(1);
 /// Bytes of keys taken at once.
 const KEYS: usize = 4096;
+/// How often a process in the background looks whether it is in the foreground again.
+const LOOK: Duration = Duration::from_millis(200);
+/// Major numbers of pseudoterminals (Linux's Documentation/admin-guide/devices.txt).
+const PSEUDOTERMINALS: Range<u64> = 136..144;
+/// The device of /dev/tty, which is the controlling terminal whatever that is.
+const DEV_TTY: u64 = 5 << 8;
 
 /// The terminal as it was, while it is lent. One for the whole process: that many standard inputs it has.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// The terminal, opened once more, with the lock on it.
+static LOCK: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 fn before() -> MutexGuard<'static, Option<Termios>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,22 +48,76 @@ pub(crate) fn wanted(asked: bool, interactive: bool) -> Result<bool, String> {
     let input = isatty(io::stdin());
     match (asked, input) {
         (true, false) => Err("the input device is not a TTY; leave out -t, or run it in a terminal".into()),
-        (true, true) => Ok(true),
+        (true, true) => {
+            // Stops a job in the background as long as it is there.
+            let _ = tcgetattr(io::stdin()).and_then(|same| tcsetattr(io::stdin(), OptionalActions::Now, &same));
+            if reserve() {
+                Ok(true)
+            } else {
+                Err("another machine has this terminal: end or suspend that one, or give this one no terminal (-i)"
+                    .into())
+            }
+        }
         // Not if any stream leads elsewhere, nor in the background, where the terminal is another's.
         (false, _) => {
             let all = input && isatty(io::stdout()) && isatty(io::stderr());
-            Ok(all && !interactive && in_foreground())
+            Ok(all && !interactive && in_foreground() && reserve())
         }
     }
 }
 
+/// Where standard input's terminal can be opened; None for one that has no name known here.
+fn path() -> Option<String> {
+    if fstat(io::stdin()).ok()?.st_rdev != DEV_TTY {
+        return Some("/proc/self/fd/0".into());
+    }
+    // Another file than the terminal's own, and another lock.
+    let (_, terminal, _) = job()?;
+    let (major, minor) = (terminal >> 8 & 0xfff, terminal & 0xff | terminal >> 12 & 0xfff00);
+    let first = PSEUDOTERMINALS.contains(&major).then(|| (major - PSEUDOTERMINALS.start) << 8)?;
+    Some(format!("/dev/pts/{}", first + minor))
+}
+
+/// Takes the lock, if no other machine has it. Where the terminal may not be opened there is none.
+fn reserve() -> bool {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Some(path) = path() else { return true };
+    let Ok(terminal) = open(path, flags, Mode::empty()) else { return true };
+    if flock(&terminal, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
+        return false;
+    }
+    *LOCK.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal);
+    true
+}
+
+/// Gives the lock away, or tries to have it again.
+fn lock(operation: FlockOperation) {
+    if let Some(terminal) = &*LOCK.lock().unwrap_or_else(PoisonError::into_inner) {
+        let _ = flock(terminal, operation);
+    }
+}
+
+/// This process's group, its controlling terminal (0 if it has none) and that one's foreground group.
+fn job() -> Option<(i64, u64, i64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // After the name in parentheses: state, parent, group, session, terminal, foreground group (proc(5)).
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(2);
+    let group = fields.next()?.parse().ok()?;
+    let terminal: i32 = fields.nth(1)?.parse().ok()?;
+    Some((group, (terminal as u32).into(), fields.next()?.parse().ok()?))
+}
+
 /// Whether this process has its terminal's attention: its group is the terminal's foreground group.
 fn in_foreground() -> bool {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in parentheses: state, parent, group, session, terminal, foreground group (proc(5)).
-    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(2);
-    let (group, foreground) = (fields.next(), fields.nth(2));
-    group.is_some() && group == foreground
+    job().is_some_and(|(group, _, foreground)| group == foreground)
+}
+
+/// Whether another job has the terminal: to read or set it would stop this process.
+fn in_background() -> bool {
+    let Ok(stat) = fstat(io::stdin()) else { return false };
+    job().is_some_and(|(group, terminal, foreground)| {
+        group != foreground && (stat.st_rdev == DEV_TTY || stat.st_rdev == terminal)
+    })
 }
 
 /// Whether a person at a terminal has this process as a job, or may have.
@@ -63,7 +133,9 @@ pub(crate) fn is_raw() -> bool {
 
 /// Puts the terminal back as it was, if it is lent.
 pub(crate) fn restore() {
-    if let Some(termios) = before().take() {
+    if let Some(termios) = before().take()
+        && !in_background()
+    {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &termios);
     }
 }
@@ -86,6 +158,14 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         restore();
+    }
+}
+
+/// The terminal is this process's again, if it was lent.
+fn lend_again() {
+    if let Some(termios) = before().as_ref() {
+        lock(FlockOperation::NonBlockingLockExclusive);
+        let _ = set_raw(termios);
     }
 }
 
@@ -112,16 +192,26 @@ fn follow(process: Process) -> io::Result<()> {
             match signal {
                 SIGTSTP => {
                     let lent = before().clone();
-                    if let Some(termios) = &lent {
-                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, termios);
+                    if let Some(termios) = lent.filter(|_| !in_background()) {
+                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &termios);
                     }
+                    // Whoever comes to the foreground meanwhile may have it.
+                    lock(FlockOperation::Unlock);
                     // Returns when the process is continued.
                     let _ = low_level::emulate_default_handler(SIGTSTP);
                 }
                 // The shell that continues us has set the terminal for itself.
                 SIGCONT => {
-                    if let Some(termios) = before().as_ref().filter(|_| in_foreground()) {
-                        let _ = set_raw(termios);
+                    if in_background() {
+                        // A shell says nothing to a job that runs when it comes to the foreground.
+                        let _ = pump::spawn("foreground", || {
+                            while in_background() {
+                                thread::sleep(LOOK);
+                            }
+                            lend_again();
+                        });
+                    } else {
+                        lend_again();
                     }
                 }
                 _ => {}
@@ -140,6 +230,7 @@ pub(crate) fn keys(mut to: StreamWriter, process: Process) -> io::Result<()> {
         let (mut escape, mut piece, mut rest) = (Escape::default(), [0; KEYS], Vec::new());
         loop {
             let (mut quit, mut suspend) = (false, false);
+            wait_for_keys();
             match from.read(&mut piece) {
                 // The terminal has gone, and so does the command's: SIGHUP.
                 Ok(0) => return,
@@ -165,4 +256,16 @@ pub(crate) fn keys(mut to: StreamWriter, process: Process) -> io::Result<()> {
         }
     })
     .map(drop)
+}
+
+/// Returns when something has been typed to this process, not to the shell that it is a job of.
+fn wait_for_keys() {
+    loop {
+        let stdin = io::stdin();
+        let result = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], -1);
+        if result != Err(Errno::INTR) && !in_background() {
+            return;
+        }
+        thread::sleep(LOOK);
+    }
 }

@@ -18,8 +18,13 @@
 #include <asm/host.h>
 
 #define STREAMS		(1U << MINORBITS)
-/* Transfers up to this size go by the kernel's stack, longer ones by a page. */
+/* Transfers up to this size go by the kernel's stack, longer ones by pages. */
 #define SMALL		256
+/*
+ * So many at once, as a power of two: 256 KiB. The host's file may be a socket
+ * whose messages have borders, and be 208 KiB long if nobody has changed that.
+ */
+#define LARGE_ORDER	2
 
 /* One for each stream that is open, whoever opened it how often */
 struct stream {
@@ -196,17 +201,22 @@ typedef ssize_t (*transfer_fn)(struct stream *, struct kiocb *,
 static ssize_t transfer(struct kiocb *iocb, struct iov_iter *iter, transfer_fn fn)
 {
 	struct stream *stream = iocb->ki_filp->private_data;
+	unsigned int order = min(get_order(iov_iter_count(iter)), LARGE_ORDER);
 	char small[SMALL];
+	unsigned long pages;
 	ssize_t ret;
-	void *page;
 
 	if (iov_iter_count(iter) <= sizeof(small))
 		return fn(stream, iocb, iter, small, sizeof(small));
-	page = (void *)__get_free_page(GFP_KERNEL);
-	if (!page)
+	pages = __get_free_pages(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN, order);
+	if (!pages) {
+		order = 0;
+		pages = __get_free_page(GFP_KERNEL);
+	}
+	if (!pages)
 		return -ENOMEM;
-	ret = fn(stream, iocb, iter, page, PAGE_SIZE);
-	free_page((unsigned long)page);
+	ret = fn(stream, iocb, iter, (void *)pages, PAGE_SIZE << order);
+	free_pages(pages, order);
 	return ret;
 }
 
