@@ -41,6 +41,7 @@ mod overflow;
 mod physical;
 mod program;
 mod programs;
+mod reports;
 mod space;
 mod stack;
 mod task;
@@ -52,6 +53,7 @@ pub use error::{Error, ProgramError};
 pub use limits::Limits;
 
 use interrupt::Interrupts;
+use reports::Reports;
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -88,6 +90,7 @@ pub struct Config {
 
 /// How a machine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The guest switched it off.
     Off,
@@ -119,6 +122,7 @@ struct Shared {
     interrupts: Arc<Interrupts>,
     streams: Arc<Streams>,
     bus: Arc<Bus>,
+    reports: Arc<Reports>,
 }
 
 impl Shared {
@@ -175,6 +179,7 @@ impl Machine {
             interrupts: interrupts.clone(),
             streams: config.streams.clone(),
             bus: config.bus.clone(),
+            reports: board.reports.clone(),
         });
         config.streams.connect(interrupts.clone());
         let memory: Arc<dyn GuestMemory> = board.physical.clone();
@@ -214,6 +219,16 @@ impl Machine {
     /// How the machine ended, if it did.
     pub fn try_wait(&self) -> Option<Outcome> {
         self.shared.outcome().clone()
+    }
+
+    /// How often the kernel has met a bug of its own and gone on; its messages say more.
+    pub fn oopses(&self) -> u64 {
+        self.shared.reports.oopses()
+    }
+
+    /// How many programs the loader has refused, and why the last one.
+    pub fn refusals(&self) -> (u64, Option<String>) {
+        self.shared.reports.refusals()
     }
 
     /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns at once, and the machine is off

@@ -425,6 +425,17 @@ impl Machine {
         self.computer.power_off();
     }
 
+    /// How often the kernel has met a bug of its own and gone on; [`Machine::kernel_messages`] says more.
+    pub fn oopses(&self) -> u64 {
+        self.computer.oopses()
+    }
+
+    /// Why the loader has refused a program, the last one if it was several: not for WasmLinux, say, or
+    /// more than it takes. None if all could be loaded. What it says names what the program names.
+    pub fn last_refusal(&self) -> Option<String> {
+        self.computer.refusals().1
+    }
+
     /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest have a part in them: whoever shows them in a
     /// terminal must take out what controls it.
     pub fn kernel_messages(&self) -> String {
