@@ -236,7 +236,9 @@ impl Control {
 
     /// Starts a command that was created.
     pub(crate) fn start(&self, job: &Job, failed: impl FnOnce(Failure) -> Error) -> Result<(), Error> {
-        self.send(job.message(boundary::START))?;
+        if matches!(job.phase(), Phase::Created { .. }) {
+            self.send(job.message(boundary::START))?;
+        }
         job.wait_until(None, |phase| !matches!(phase, Phase::Created { .. }));
         answer(job, failed).map(drop)
     }

@@ -55,6 +55,7 @@ const ALIGN: usize = 16;
 
 /// An argument of a system call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Arg<'a> {
     /// A number. One of 64 bits is two arguments, the low word first.
     Word(u32),
@@ -80,6 +81,7 @@ impl std::fmt::Display for Fd {
 
 /// Whom [`HostTask::waitid`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitTarget {
     /// Any child.
     Any,

@@ -118,6 +118,15 @@ fn command(
     } else {
         command.terminal(terminal::size()).envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
     }
+    if let Some(user) = &options.user {
+        command.user(user);
+    }
+    for group in &options.group_add {
+        command.group(group);
+    }
+    for limit in &options.ulimit {
+        command.limit(limit.resource, limit.soft, limit.hard);
+    }
     let mut child = command.envs(environment).spawn()?;
     signals::forward(child.process(), options.sig_proxy, has_terminal)?;
     // From here on no signal ends this process by itself, which would leave the terminal in raw mode.
