@@ -1,7 +1,7 @@
 /*
- * /init's reader of messages, and what takes a command apart, against damaged messages: natively, and
- * compiled with sanitizers, which end it where it touches what is not its own. The bytes come in pieces;
- * what comes out is looked at to its last byte.
+ * /init's reader of messages, and what takes a command apart, against damaged messages: natively,
+ * and compiled with sanitizers, which end it where it touches what is not its own. The bytes come
+ * in pieces; what comes out is looked at to its last byte.
  */
 #include <errno.h>
 #include <stdio.h>

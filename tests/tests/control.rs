@@ -1,5 +1,5 @@
-//! /init's side of the control protocol against messages that are damaged (docs/control.md). The library's side is tested
-//! beside it, in `crates/boundary/src/message.rs`.
+//! /init's side of the control protocol against messages that are damaged (docs/control.md). The
+//! library's side is tested beside it, in `crates/boundary/src/message.rs`.
 use std::process::Command;
 use wasmlinux_tests::{Scratch, workspace};
 

@@ -1,25 +1,29 @@
-//! The control protocol: how the library tells `/init` what to run, and how it learns what became of it.
-//! `docs/control.md` describes it; [`crate::Message`] and `/init`'s `message.c` write and read it.
+//! The control protocol: how the library tells `/init` what to run, and how it learns what became
+//! of it. `docs/control.md` describes it; [`crate::Message`] and `/init`'s `message.c` write and
+//! read it.
 //!
-//! A message is a header of three little-endian words (length of the payload in bytes, type, id) and a payload of
-//! fields. A field is two words (tag, length of the value in bytes) and the value, without padding. A *word* is 32 bits;
-//! a *text* ends with a zero, the only one in it; a *list* is texts one after the other.
+//! A message is a header of three little-endian words (length of the payload in bytes, type, id)
+//! and a payload of fields. A field is two words (tag, length of the value in bytes) and the value,
+//! without padding. A *word* is 32 bits; a *text* ends with a zero, the only one in it; a *list* is
+//! texts one after the other.
 //!
 //! # Adding a field
-//! It gets the next free number (the constants `FIELD_*`) for good,
-//! whichever messages have it. If a receiver that does not know it
-//! would do the wrong thing by leaving it out, it has the bit [`FIELD_REQUIRED`], and such a receiver refuses the message;
-//! else it is skipped. So old and new work together, and [`VERSION`] stays. For example, what containers want next:
-//! - capabilities: `CAPABILITIES: FIELD_REQUIRED | 27`, words low and high of each set that the command keeps, applied
-//!   in `child()` of `/init`'s `spawn.c` before the user's number is set;
-//! - a mount: `MOUNT: FIELD_REQUIRED | 28`, a word of flags, then a list (source, target, type, options), as often
-//!   as there are mounts, in the same place; what fails is a [`FAILED`] with a step of its own.
+//! It gets the next free number (the constants `FIELD_*`) for good, whichever messages have it. If
+//! a receiver that does not know it would do the wrong thing by leaving it out, it has the bit
+//! [`FIELD_REQUIRED`], and such a receiver refuses the message; else it is skipped. So old and new
+//! work together, and [`VERSION`] stays. For example, what containers want next:
+//! - capabilities: `CAPABILITIES: FIELD_REQUIRED | 27`, words low and high of each set that the
+//!   command keeps, applied in `child()` of `/init`'s `spawn.c` before the user's number is set;
+//! - a mount: `MOUNT: FIELD_REQUIRED | 28`, a word of flags, then a list (source, target, type,
+//!   options), as often as there are mounts, in the same place; what fails is a [`FAILED`] with a
+//!   step of its own.
 use crate::table::{constants, header};
 
 constants! { CHANNEL:
     /// The stream (see docs/machine.md) that carries the control channel.
     STREAM_CONTROL: u32 = 0;
-    /// The stream that carries files for the root file system at boot, before the control channel is served.
+    /// The stream that carries files for the root file system at boot, before the control channel
+    /// is served.
     STREAM_FILES: u32 = 1;
     /// The first stream that commands, host tasks and files may use.
     STREAM_FIRST: u32 = 2;
@@ -36,21 +40,28 @@ constants! { CHANNEL:
 }
 
 constants! { TO_INIT:
-    /// The first message in both directions, id 0: VERSIONS. Nobody waits for the other's before it sends more. Its form is that of every version.
+    /// The first message in both directions, id 0: VERSIONS. Nobody waits for the other's before it
+    /// sends more. Its form is that of every version.
     HELLO: u32 = 1;
-    /// Make a command, under a new id: ARGUMENTS, and of ENVIRONMENT, DIRECTORY, STREAM, OPEN, TERMINAL, USER, GROUPS, LIMIT, POWEROFF, START what is wanted. Answer: STARTED if it has START, else CREATED; or FAILED.
+    /// Make a command, under a new id: ARGUMENTS, and of ENVIRONMENT, DIRECTORY, STREAM, OPEN,
+    /// TERMINAL, USER, GROUPS, LIMIT, POWEROFF, START what is wanted. Answer: STARTED if it has
+    /// START, else CREATED; or FAILED.
     CREATE: u32 = 2;
     /// Execute a command that was created: no fields. Answer: STARTED or FAILED.
     START: u32 = 3;
-    /// Send a signal to the command: SIGNAL, perhaps WHOLE_GROUP. No answer: it may just have ended.
+    /// Send a signal to the command: SIGNAL, perhaps WHOLE_GROUP. No answer: it may just have
+    /// ended.
     SIGNAL: u32 = 4;
     /// The command's terminal has another size: SIZE. No answer.
     RESIZE: u32 = 5;
-    /// Start a host task under a new id: CHANNEL. It becomes a process that serves system calls on that stream. Answer: STARTED or FAILED.
+    /// Start a host task under a new id: CHANNEL. It becomes a process that serves system calls on
+    /// that stream. Answer: STARTED or FAILED.
     TASK: u32 = 6;
-    /// Take files under a new id: CHANNEL. A process of its own makes what comes on that stream. Answer: STARTED or FAILED.
+    /// Take files under a new id: CHANNEL. A process of its own makes what comes on that stream.
+    /// Answer: STARTED or FAILED.
     FILES_IN: u32 = 7;
-    /// Give files under a new id: CHANNEL, PATH, perhaps FOLLOW. A process of its own sends them on that stream. Answer: STARTED or FAILED.
+    /// Give files under a new id: CHANNEL, PATH, perhaps FOLLOW. A process of its own sends them on
+    /// that stream. Answer: STARTED or FAILED.
     FILES_OUT: u32 = 8;
     /// Switch the machine off: no fields.
     SHUTDOWN: u32 = 9;
@@ -61,7 +72,8 @@ constants! { FROM_INIT:
     CREATED: u32 = 17;
     /// The command, host task or process for files runs: PID.
     STARTED: u32 = 18;
-    /// What was asked for under this id cannot be: ERRNO, STEP, perhaps TEXT. With id 0: init itself cannot go on.
+    /// What was asked for under this id cannot be: ERRNO, STEP, perhaps TEXT. With id 0: init
+    /// itself cannot go on.
     FAILED: u32 = 19;
     /// It has ended: STATUS.
     EXITED: u32 = 20;
@@ -79,7 +91,8 @@ constants! { TASK_MESSAGES:
 constants! { FILES_MESSAGES:
     /// A folder; one that is there is left as it is: NAME, MODE, perhaps TIME.
     FILE_FOLDER: u32 = 48;
-    /// A file, which takes the place of one that is there: NAME, MODE, perhaps TIME. FILE_CONTENT follows, at last one without bytes.
+    /// A file, which takes the place of one that is there: NAME, MODE, perhaps TIME. FILE_CONTENT
+    /// follows, at last one without bytes.
     FILE_REGULAR: u32 = 49;
     /// A symbolic link, as a file: NAME, TARGET, perhaps TIME.
     FILE_SYMLINK: u32 = 50;
@@ -91,14 +104,16 @@ constants! { FILES_MESSAGES:
     FILE_FILLED: u32 = 53;
     /// Bytes of the file: DATA, of FILES_PIECE bytes at most.
     FILE_CONTENT: u32 = 54;
-    /// The end. Files in are answered by FILES_MADE or FAILED on the same stream; FAILED is an end as well.
+    /// The end. Files in are answered by FILES_MADE or FAILED on the same stream; FAILED is an end
+    /// as well.
     FILES_END: u32 = 55;
     /// All was made.
     FILES_MADE: u32 = 56;
 }
 
 constants! { FIELDS:
-    /// A receiver that does not know a field with this bit in its tag refuses the message (FAILED, EPROTONOSUPPORT); others are skipped.
+    /// A receiver that does not know a field with this bit in its tag refuses the message (FAILED,
+    /// EPROTONOSUPPORT); others are skipped.
     FIELD_REQUIRED: u32 = 0x8000;
     /// Words: the newest and the oldest version spoken.
     FIELD_VERSIONS: u32 = 1;
@@ -112,7 +127,8 @@ constants! { FIELDS:
     FIELD_PID: u32 = 5;
     /// Word: status, as wait4() gives it.
     FIELD_STATUS: u32 = 6;
-    /// List: the command and its arguments. The first is looked up in the environment's PATH if it has no slash.
+    /// List: the command and its arguments. The first is looked up in the environment's PATH if it
+    /// has no slash.
     FIELD_ARGUMENTS: u32 = FIELD_REQUIRED | 7;
     /// List: variables, NAME=VALUE.
     FIELD_ENVIRONMENT: u32 = FIELD_REQUIRED | 8;
@@ -120,15 +136,20 @@ constants! { FIELDS:
     FIELD_DIRECTORY: u32 = FIELD_REQUIRED | 9;
     /// Words: descriptor of the command (0 to 2), stream that it leads to.
     FIELD_STREAM: u32 = FIELD_REQUIRED | 10;
-    /// Word: descriptor of the command (0 to 2); then a text: the path that is opened, for reading as 0, else for writing (created if absent, not truncated). For example /dev/null, or /proc/PID/fd/N of a host task.
+    /// Word: descriptor of the command (0 to 2); then a text: the path that is opened, for reading
+    /// as 0, else for writing (created if absent, not truncated). For example /dev/null, or
+    /// /proc/PID/fd/N of a host task.
     FIELD_OPEN: u32 = FIELD_REQUIRED | 11;
-    /// Words: stream, rows, columns of the controlling terminal, to which all three descriptors lead.
+    /// Words: stream, rows, columns of the controlling terminal, to which all three descriptors
+    /// lead.
     FIELD_TERMINAL: u32 = FIELD_REQUIRED | 12;
-    /// Text: NAME or NUMBER, then perhaps a colon and a group's NAME or NUMBER, as the guest's /etc/passwd and /etc/group have them.
+    /// Text: NAME or NUMBER, then perhaps a colon and a group's NAME or NUMBER, as the guest's
+    /// /etc/passwd and /etc/group have them.
     FIELD_USER: u32 = FIELD_REQUIRED | 13;
     /// List: names or numbers of more groups.
     FIELD_GROUPS: u32 = FIELD_REQUIRED | 14;
-    /// Words: number of a resource (RLIMIT_*), then low and high word of the soft limit, low and high word of the hard limit; all ones is none. As often as there are limits.
+    /// Words: number of a resource (RLIMIT_*), then low and high word of the soft limit, low and
+    /// high word of the hard limit; all ones is none. As often as there are limits.
     FIELD_LIMIT: u32 = FIELD_REQUIRED | 15;
     /// Nothing: switch the machine off when the command has ended, or cannot be started.
     FIELD_POWEROFF: u32 = FIELD_REQUIRED | 16;
@@ -209,7 +230,8 @@ constants! { FILES:
     FILES_PATH: u32 = 4096;
     /// Bytes of memory that must be left for programs when the files have been made.
     FILES_RESERVE: u32 = 12 << 20;
-    /// Bytes of memory that a machine has not to spare before, for the kernel and the base root file system.
+    /// Bytes of memory that a machine has not to spare before, for the kernel and the base root
+    /// file system.
     FILES_KERNEL: u32 = 13 << 20;
     /// The kernel describes each page of memory: a byte for so many.
     FILES_PAGE_SHARE: u32 = 100;
@@ -220,7 +242,8 @@ constants! { FILES:
 }
 
 constants! { NETWORK:
-    /// The guest's IPv4 address, as the others. In IPv6 everybody has fd00:: followed by the same last number, digit for digit.
+    /// The guest's IPv4 address, as the others. In IPv6 everybody has fd00:: followed by the same
+    /// last number, digit for digit.
     NET_GUEST: u32 = 0x0a00_020f;
     /// The gateway, which stands for the host.
     NET_GATEWAY: u32 = 0x0a00_0202;

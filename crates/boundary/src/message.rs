@@ -1,5 +1,6 @@
-//! Messages of the control protocol on the wire: written by [`Message`], read by [`Received`]. What comes in is
-//! hostile: every byte of it is checked, and memory is taken for what has come, not for what was announced.
+//! Messages of the control protocol on the wire: written by [`Message`], read by [`Received`]. What
+//! comes in is hostile: every byte of it is checked, and memory is taken for what has come, not for
+//! what was announced.
 use crate::control::{FIELD_HEADER, FIELD_REQUIRED, HEADER_SIZE, PAYLOAD_MAX};
 use std::io::{self, Read};
 

@@ -1,5 +1,5 @@
-//! What a machine has met that its owner may want to know while it runs: told here, not only in the kernel's messages, in
-//! which the guest's programs have a part.
+//! What a machine has met that its owner may want to know while it runs: told here, not only in the
+//! kernel's messages, in which the guest's programs have a part.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 

@@ -1,4 +1,5 @@
-//! Files that come out of the guest. What a guest says of them is hostile: here it is only told on, and nothing is made of it.
+//! Files that come out of the guest. What a guest says of them is hostile: here it is only told on,
+//! and nothing is made of it.
 use crate::control::{Control, Failure};
 use crate::{Errno, Error, StreamReader};
 use std::ffi::{OsStr, OsString};
@@ -18,12 +19,13 @@ pub enum FileKind {
     Folder,
     /// A symbolic link, and where it leads.
     Symlink(OsString),
-    /// A device or pipe, which the type bits of [`GuestFile::mode`] tell, with its major and minor number.
+    /// A device or pipe, which the type bits of [`GuestFile::mode`] tell, with its major and minor
+    /// number.
     Node(u32, u32),
 }
 
-/// A file, folder or link of the guest, as the guest tells it: a path may be anything, `..` too. Whoever makes files of
-/// the host by it has to see to that.
+/// A file, folder or link of the guest, as the guest tells it: a path may be anything, `..` too.
+/// Whoever makes files of the host by it has to see to that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GuestFile {
@@ -41,8 +43,9 @@ pub struct GuestFile {
     pub modified: SystemTime,
 }
 
-/// Files of the guest that are read one after the other: [`Files::next_file`] goes on to the next one, reading gives its content. Two names
-/// of one file are two files; sockets are left out. Dropping it ends the reading.
+/// Files of the guest that are read one after the other: [`Files::next_file`] goes on to the next
+/// one, reading gives its content. Two names of one file are two files; sockets are left out.
+/// Dropping it ends the reading.
 #[derive(Debug)]
 pub struct Files {
     reader: StreamReader,
@@ -83,7 +86,8 @@ impl Files {
     /// The next file; None after the last. What has not been read of the one before is passed over.
     ///
     /// # Errors
-    /// [`Error::Read`] if the guest could not read one: it is the last then. [`Error::Off`], [`Error::Protocol`].
+    /// [`Error::Read`] if the guest could not read one: it is the last then. [`Error::Off`],
+    /// [`Error::Protocol`].
     pub fn next_file(&mut self) -> Result<Option<GuestFile>, Error> {
         while self.state == State::Inside {
             self.next_piece()?;

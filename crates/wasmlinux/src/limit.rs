@@ -1,7 +1,7 @@
 //! Limits of a command's resources.
 
-/// A resource that can be limited, with Linux's number (`asm-generic/resource.h`). The names that `--ulimit` takes, as docker's, are
-/// these in small letters.
+/// A resource that can be limited, with Linux's number (`asm-generic/resource.h`). The names that
+/// `--ulimit` takes, as docker's, are these in small letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u32)]

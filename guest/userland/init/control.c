@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control channel: takes the host's messages one by one, starts commands, host tasks and processes
- * for files, and reports what becomes of them. Nothing here waits for one of them. Also reaps whatever
- * else ends up as a child of process 1.
+ * The control channel: takes the host's messages one by one, starts commands, host tasks and
+ * processes for files, and reports what becomes of them. Nothing here waits for one of them. Also
+ * reaps whatever else ends up as a child of process 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -202,7 +202,10 @@ static void create(const struct message *message)
 	begin(job);
 }
 
-/* Another process of this program, under the name that says what for, with a stream as descriptor 0. */
+/*
+ * Another process of this program, under the name that says what for, with a stream as descriptor
+ * 0.
+ */
 static void serve_on_stream(struct message *message, char *name, int takes_path)
 {
 	struct job *job = new_job(message->id);
@@ -264,7 +267,10 @@ static void start(const struct message *message)
 		spawn_start(job->spawn);
 }
 
-/* A process that has just ended is no error; its number may be another's by now, so it is found by its job. */
+/*
+ * A process that has just ended is no error; its number may be another's by now, so it is found by
+ * its job.
+ */
 static void send_signal(struct message *message)
 {
 	struct job *job = find_job(message->id);
@@ -415,7 +421,10 @@ static void look_after(const struct pollfd *polled, size_t count)
 	}
 }
 
-/* What is waited for: the channel, signals, and the jobs that start. With too little memory not all of these. */
+/*
+ * What is waited for: the channel, signals, and the jobs that start. With too little memory not all
+ * of these.
+ */
 static size_t list_waits(struct pollfd **waits)
 {
 	static size_t room;

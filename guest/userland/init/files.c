@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files from the host and to it (crates/boundary/src/control.rs, FILES_MESSAGES), over a stream of their own:
- * at boot, what the user adds to the root file system; later by processes of their own, so that neither
- * a large file nor a slow reader keeps others waiting. What cannot be made is told with its reason, so
- * that no file is lost in silence.
+ * Files from the host and to it (crates/boundary/src/control.rs, FILES_MESSAGES), over a stream of
+ * their own: at boot, what the user adds to the root file system; later by processes of their own,
+ * so that neither a large file nor a slow reader keeps others waiting. What cannot be made is told
+ * with its reason, so that no file is lost in silence.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,7 +62,10 @@ static int parse(struct entry *entry, struct message *message)
 	return good && entry->name ? 0 : -EPROTO;
 }
 
-/* The content of a file: pieces, an empty one at last. 0, a negative errno, or 1 if the host has gone or errs. */
+/*
+ * The content of a file: pieces, an empty one at last. 0, a negative errno, or 1 if the host has
+ * gone or errs.
+ */
 static int take_content(struct reader *input, int fd)
 {
 	struct message message;
@@ -135,7 +138,10 @@ static int set_time(const char *path, const struct entry *entry)
 	return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
 }
 
-/* One entry, whose name is copied to `path`. 0, a negative errno, or 1 if the host has gone or errs. */
+/*
+ * One entry, whose name is copied to `path`. 0, a negative errno, or 1 if the host has gone or
+ * errs.
+ */
 static int make(struct reader *input, struct message *message, char path[PATH])
 {
 	uint32_t type = message->type;

@@ -9,7 +9,10 @@
 
 #include "message.h"
 
-/* log.c: one line into the kernel's log. Levels are the kernel's: 3 error, 4 warning, 6 information. */
+/*
+ * log.c: one line into the kernel's log. Levels are the kernel's: 3 error, 4 warning, 6
+ * information.
+ */
 void log_open(void);
 void log_message(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -21,11 +24,13 @@ void log_message(int level, const char *format, ...)
 void mounts_first(void);
 void mounts_rest(void);
 
-/* files.c: makes the files that the host sends at boot. Without all of them the machine goes off. */
+/*
+ * files.c: makes the files that the host sends at boot. Without all of them the machine goes off.
+ */
 void files_receive(void);
 /*
- * Makes the files that come on a stream, or sends those of a path (of what it leads to, if it is a link): processes
- * of their own. The exit status.
+ * Makes the files that come on a stream, or sends those of a path (of what it leads to, if it is a
+ * link): processes of their own. The exit status.
  */
 int files_take(int fd);
 int files_give(int fd, const char *path, int follow);
@@ -45,11 +50,14 @@ int stream_open(unsigned stream, int flags);
 unsigned driver_major(const char *name);
 
 /*
- * terminal.c: opens the line behind a stream and gives it a size; a descriptor, close-on-exec, or -1 and errno.
+ * terminal.c: opens the line behind a stream and gives it a size; a descriptor, close-on-exec, or
+ * -1 and errno.
  */
 int terminal_open(unsigned stream, unsigned rows, unsigned columns);
 
-/* Why something cannot be: a number of Linux's, CONTROL_STEP_*, and what it was done with, or NULL. */
+/*
+ * Why something cannot be: a number of Linux's, CONTROL_STEP_*, and what it was done with, or NULL.
+ */
 struct failure {
 	int error;
 	uint32_t step;
@@ -103,7 +111,8 @@ void command_free(struct command *command);
 
 /*
  * spawn.c: a process that becomes a command, as the leader of a session of its own. It is on this
- * process's memory until it has executed the program, so `command` must stay, and be as it was given.
+ * process's memory until it has executed the program, so `command` must stay, and be as it was
+ * given.
  */
 struct spawn;
 
@@ -124,7 +133,10 @@ void spawn_free(struct spawn *spawn);
 /* Makes a folder and those above it, as far as they are absent. */
 void make_folders(const char *path);
 
-/* hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host has gone. */
+/*
+ * hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host
+ * has gone.
+ */
 int hosttask_serve(void);
 
 /* control.c: serves the control channel, forever. `signals` is a signalfd or -1. */

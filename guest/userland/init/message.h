@@ -24,8 +24,8 @@ struct field {
 };
 
 /*
- * Takes messages of `limit` bytes at most from `fd`, with a buffer of `least` bytes or what is needed; the
- * rest is its own, and zero at first.
+ * Takes messages of `limit` bytes at most from `fd`, with a buffer of `least` bytes or what is
+ * needed; the rest is its own, and zero at first.
  */
 struct reader {
 	int fd;
@@ -38,9 +38,9 @@ struct reader {
 int reader_fill(struct reader *reader);
 
 /*
- * The next message, which lives until the next call. 1; 0 if more must be read; or a negative errno, of
- * which all but EMSGSIZE (it is longer than the limit) allow to go on: its type and id are known, it is
- * passed over. EBADMSG: its fields do not fill it. ENOMEM.
+ * The next message, which lives until the next call. 1; 0 if more must be read; or a negative
+ * errno, of which all but EMSGSIZE (it is longer than the limit) allow to go on: its type and id
+ * are known, it is passed over. EBADMSG: its fields do not fill it. ENOMEM.
  */
 int reader_next(struct reader *reader, struct message *message);
 
@@ -57,7 +57,10 @@ int field_words(const struct field *field, uint32_t *words, size_t count);
 /* A field that is a text after `skip` bytes of something else; NULL if it is none. */
 char *field_text(const struct field *field, size_t skip);
 
-/* A list of texts, ended by NULL, to be freed (the texts are the message's); NULL if it is none, or without memory. */
+/*
+ * A list of texts, ended by NULL, to be freed (the texts are the message's); NULL if it is none, or
+ * without memory.
+ */
 char **field_list(const struct field *field, size_t *count);
 
 /* A message that is being written: a few words, two paths. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starting a program: a child on this process's memory, which becomes the program by execve. This process
- * does not wait for that, as posix_spawn would: a program that nobody has run before is compiled first,
- * and meanwhile others are served. So the child must leave alone what both have, errno too, and makes its
- * system calls by itself. It tells by a pipe how far it has come; execve closes that.
+ * Starting a program: a child on this process's memory, which becomes the program by execve. This
+ * process does not wait for that, as posix_spawn would: a program that nobody has run before is
+ * compiled first, and meanwhile others are served. So the child must leave alone what both have,
+ * errno too, and makes its system calls by itself. It tells by a pipe how far it has come; execve
+ * closes that.
  */
 #define _GNU_SOURCE
 #include <errno.h>

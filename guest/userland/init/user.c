@@ -90,7 +90,9 @@ static int add_own_groups(struct user *user, const char *name)
 	return result;
 }
 
-/* 0, or a negative errno. `name` is that of the user, to be freed, or NULL if the number has none. */
+/*
+ * 0, or a negative errno. `name` is that of the user, to be freed, or NULL if the number has none.
+ */
 static int find_user(struct user *user, const char *wanted, char **name)
 {
 	FILE *file = fopen("/etc/passwd", "re");
