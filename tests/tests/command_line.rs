@@ -250,7 +250,13 @@ fn what_docker_has() {
         (&["-d"], "background"),
         (&["-itd"], "background"),
         (&["--name", "x"], "process id"),
-        (&["-u", "nobody"], "su"),
+        (&["-u", "bob"], "/etc/passwd"),
+        (&["-u", "nobody:wheel"], "/etc/group"),
+        (&["--group-add", "wheel"], "/etc/group"),
+        (&["--ulimit", "files=1"], "nofile"),
+        (&["--ulimit", "nofile=2:1"], "soft limit"),
+        (&["--pids-limit", "5"], "--ulimit nproc"),
+        (&["--cap-drop", "all"], "-u"),
         (&["--privileged"], "capabilities"),
         (&["--read-only"], "remount"),
         (&["--cpus=2"], "one processor"),
@@ -266,6 +272,28 @@ fn what_docker_has() {
         let output = wasmlinux_with(["run"]).args(options).args(["echo", "ran"]).output();
         complains(&output, 125, &[about]);
     }
+}
+
+#[test]
+fn users_and_limits() {
+    let run =
+        |options: &[&str], script: &str| wasmlinux_with(["run"]).args(options).args(["sh", "-c", script]).output();
+    let who = "id -u; id -g; id -G; echo $HOME";
+    run(&["-u", "nobody"], who).expect("65534\n65534\n65534\n/nonexistent\n");
+    run(&["--user=daemon:users", "--group-add", "tty", "--group-add=1234"], who)
+        .expect("1\n100\n100 5 1234\n/usr/sbin\n");
+    run(&["-u", "1000"], who).expect("1000\n0\n0\n/\n");
+    run(&["-u", "1000:7", "-e", "HOME=/tmp"], who).expect("1000\n7\n7\n/tmp\n");
+    run(&["-u", "0"], who).expect("0\n0\n0\n/root\n");
+    run(&["--group-add", "users"], who).expect("0\n0\n0 100\n/root\n");
+    // Not root: no capabilities, no files of others; but its own streams, by their names too.
+    run(&["-u", "nobody"], "grep CapEff /proc/self/status; cat /etc/shadow 2>/dev/null || echo no")
+        .expect("CapEff:\t0000000000000000\nno\n");
+    run(&["-u", "nobody"], "echo x >/dev/stdout; echo y >/proc/self/fd/1").expect("x\ny\n");
+    run(&["-u", "nobody"], "kill -9 1 2>/dev/null || echo no").expect("no\n");
+    run(&["--ulimit", "nofile=77:99", "--ulimit=core=0"], "ulimit -n; ulimit -Hn; ulimit -c").expect("77\n99\n0\n");
+    run(&["--ulimit", "fsize=-1", "-u", "nobody", "--ulimit", "nofile=100000"], "ulimit -f; ulimit -n")
+        .expect("unlimited\n100000\n");
 }
 
 #[test]

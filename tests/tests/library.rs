@@ -1,8 +1,8 @@
 //! Linux as a library: a machine, its commands with pipes, and host tasks.
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
-use wasmlinux::{Arg, Error, Machine, Outcome, Stdio, flags};
-use wasmlinux_tests::LIMIT;
+use wasmlinux::{Arg, Errno, Error, FileKind, Machine, Outcome, Resource, SpawnStep, Stdio, flags};
+use wasmlinux_tests::{LIMIT, Scratch};
 
 /// Linux's generic numbers of system calls without a typed method.
 const GETPID: u32 = 172;
@@ -61,6 +61,145 @@ fn statuses_and_signals() {
         assert_eq!(text, format!("cat {n}"));
         assert!(child.wait().expect("its end").success());
     }
+}
+
+#[test]
+fn users_limits_and_what_fails() {
+    let machine = boot();
+    let script = "id -u; id -G; ulimit -n; echo $HOME; pwd";
+    let mut command = machine.command("sh");
+    command.args(["-c", script]).user("nobody").group("tty").limit(Resource::Nofile, 50, 60).current_dir("/tmp/new");
+    let output = command.output().expect("sh");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "65534\n65534 5\n50\n/nonexistent\n/tmp/new\n");
+    // Each step that can fail says so, and with what.
+    let failure = |command: &mut wasmlinux::Command| match command.spawn() {
+        Err(Error::Spawn { step, subject, errno }) => (step, subject, errno),
+        other => panic!("{other:?}"),
+    };
+    let no = |name: &str| machine.command(name);
+    assert_eq!(failure(no("true").user("bob")), (SpawnStep::User, "bob".into(), Errno::ENOENT));
+    assert_eq!(failure(no("true").user("root:clan")), (SpawnStep::Group, "clan".into(), Errno::ENOENT));
+    assert_eq!(failure(no("true").group("clan")), (SpawnStep::Group, "clan".into(), Errno::ENOENT));
+    let directory = failure(no("true").current_dir("/etc/passwd"));
+    assert_eq!(directory, (SpawnStep::ChangeDirectory, "/etc/passwd".into(), Errno::ENOTDIR));
+    let stream = failure(no("true").stdin(Stdio::path("/no/file")));
+    assert_eq!(stream, (SpawnStep::OpenStream, "/no/file".into(), Errno::ENOENT));
+    assert_eq!(failure(&mut no("nothing")), (SpawnStep::Execute, "nothing".into(), Errno::ENOENT));
+    let limit = failure(no("true").limit(Resource::Nofile, 2, 1));
+    assert_eq!(limit, (SpawnStep::Limit, "true".into(), Errno::EINVAL));
+    // A script without an interpreter that a user may not read.
+    assert_eq!(failure(no("/etc/passwd").user("nobody")), (SpawnStep::Execute, "/etc/passwd".into(), Errno::EACCES));
+    assert!(machine.command("true").status().expect("true").success(), "init goes on");
+}
+
+#[test]
+fn created_and_then_started() {
+    let machine = boot();
+    let mut command = machine.command("sh");
+    command.args(["-c", "echo $$; cat /tmp/before"]).user("nobody").stdout(Stdio::piped());
+    let created = command.create().expect("created");
+    let pid = created.id();
+    let status = machine.read_file(format!("/proc/{pid}/status")).expect("its status");
+    assert!(String::from_utf8_lossy(&status).contains("Uid:\t65534\t65534"), "it is the user's already");
+    machine.add_file("/tmp/before", 0o644, "made before it runs").expect("a file");
+    let mut child = created.start().expect("started");
+    let mut text = String::new();
+    child.stdout.take().expect("stdout").read_to_string(&mut text).expect("reading");
+    assert_eq!(text, format!("{pid}\nmade before it runs"));
+    assert!(child.wait().expect("its end").success());
+    // It may never be started, or not be what can be.
+    drop(command.create().expect("created"));
+    let killed = command.create().expect("created");
+    let kill = machine.command("kill").args(["-9", &killed.id().to_string()]).status();
+    assert!(kill.expect("kill").success());
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(killed.start().expect("one that has ended").wait().expect("its end").signal(), Some(9));
+    let missing = machine.command("nothing").create().expect("created").start();
+    assert!(matches!(missing, Err(Error::Spawn { step: SpawnStep::Execute, .. })), "{missing:?}");
+    assert!(machine.command("true").status().expect("true").success());
+}
+
+#[test]
+fn files_in_and_out_while_commands_run() {
+    let machine = boot();
+    let mut cat = machine.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("folder");
+    std::fs::create_dir_all(folder.join("deep")).expect("a folder");
+    let bytes: Vec<u8> = (0..700_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(folder.join("deep/large"), &bytes).expect("a file");
+    std::fs::write(folder.join("empty"), "").expect("a file");
+    std::os::unix::fs::symlink("deep/large", folder.join("link")).expect("a link");
+    machine.add(&folder, "/srv/in").expect("files in");
+    assert!(machine.read_file("/srv/in/link").expect("a file out") == bytes);
+    assert_eq!(machine.read_file("/srv/in/empty").expect("an empty file"), b"");
+
+    // While a large file is not being read, everything else goes on.
+    let mut files = machine.files("/srv/in").expect("files out");
+    let mut seen = Vec::new();
+    while let Some(file) = files.next_file().expect("a file") {
+        assert!(machine.command("true").status().expect("true").success());
+        assert_eq!((file.user, file.group), (0, 0));
+        let path = file.path.to_string_lossy().into_owned();
+        if path.ends_with("large") {
+            let mut content = Vec::new();
+            files.read_to_end(&mut content).expect("its content");
+            assert!(content == bytes);
+        }
+        seen.push((path, file.kind));
+    }
+    seen.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("/srv/in", FileKind::Folder),
+        ("/srv/in/deep", FileKind::Folder),
+        ("/srv/in/deep/large", FileKind::Regular),
+        ("/srv/in/empty", FileKind::Regular),
+        ("/srv/in/link", FileKind::Symlink("deep/large".into())),
+    ];
+    assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind)));
+
+    let missing = machine.read_file("/no/file").expect_err("no file");
+    assert!(matches!(&missing, Error::Read { path, errno: Errno::ENOENT } if path == "/no/file"), "{missing:?}");
+    assert!(matches!(machine.read_file("/srv"), Err(Error::Read { errno: Errno::EISDIR, .. })));
+    let not_made = machine.add_file("/proc/x", 0o644, "x").expect_err("no file there");
+    assert!(matches!(&not_made, Error::NotMade { path, .. } if path == "/proc/x"), "{not_made:?}");
+    // What does not fit is said, and the machine goes on.
+    let large = vec![1; 200 << 20];
+    let full = machine.add_file("/tmp/large", 0o644, large).expect_err("no room");
+    assert!(matches!(full, Error::NotMade { errno: Errno::ENOSPC, .. }), "{full:?}");
+    assert!(machine.command("rm").arg("/tmp/large").status().expect("rm").success());
+
+    cat.stdin.take().expect("stdin").write_all(b"still here").expect("writing");
+    let mut text = String::new();
+    cat.stdout.take().expect("stdout").read_to_string(&mut text).expect("reading");
+    assert_eq!(text, "still here");
+    assert!(cat.wait().expect("its end").success());
+}
+
+#[test]
+fn many_commands_at_once() {
+    let machine = boot();
+    let start = |n: u64| {
+        let machine = &machine;
+        move || {
+            for round in 0..10 {
+                let text = format!("{n} {round}");
+                let output = machine.command("echo").arg(&text).output().expect("echo");
+                assert_eq!(output.stdout, format!("{text}\n").as_bytes());
+                assert!(machine.command("nothing").spawn().is_err());
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..8).for_each(|n| drop(scope.spawn(start(n)))));
+    // One that waits for a writer of its named pipe keeps nobody waiting.
+    assert!(machine.command("mkfifo").arg("/tmp/pipe").status().expect("mkfifo").success());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| machine.command("cat").stdin(Stdio::path("/tmp/pipe")).output());
+        std::thread::sleep(Duration::from_millis(200));
+        let script = ["-c", "echo through > /tmp/pipe"];
+        assert!(machine.command("sh").args(script).status().expect("sh").success());
+        assert_eq!(reader.join().expect("the reader").expect("cat").stdout, b"through\n");
+    });
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Guest {
     /// # Errors
     /// If it is damaged, or of another version.
     pub fn load(bundle: &'static [u8]) -> Result<Guest, Error> {
-        let bundle = Bundle::parse(bundle).map_err(|e| Error::Kernel(e.to_string()))?;
+        let bundle = Bundle::parse(bundle)?;
         Ok(Guest { bundle })
     }
 

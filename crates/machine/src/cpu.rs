@@ -1,4 +1,5 @@
 //! The processor: polls the future of the current task, and acts on what it asked for when it suspends.
+use crate::reports::Reports;
 use crate::{
     Config, ConsoleSink, Error, Outcome, ProgramError,
     clock::Clock,
@@ -49,6 +50,7 @@ pub(crate) struct Board {
     pub(crate) kernel: InstancePre<TaskData>,
     pub(crate) oops_buffer: u32,
     interrupts: Arc<Interrupts>,
+    pub(crate) reports: Arc<Reports>,
     init_task: u32,
     init_stack_top: u32,
 }
@@ -125,6 +127,7 @@ impl Board {
             kernel,
             oops_buffer,
             interrupts,
+            reports: Arc::default(),
             init_task,
             init_stack_top,
         })
@@ -310,6 +313,7 @@ impl Cpu {
         // It may name what the program names.
         let text = printable(&error.to_string());
         (self.console)(format!("<3>[machine] program refused: {text}\n").as_bytes());
+        self.board.reports.refusal(text.to_string());
         match error {
             ProgramError::Resources(_) => -libc::ENOMEM,
             _ => -libc::ENOEXEC,

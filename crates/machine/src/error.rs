@@ -49,17 +49,20 @@ pub enum Error {
     /// The kernel does not fit this machine.
     #[error("the kernel does not fit this machine: {0}")]
     Kernel(String),
+    /// The bundle with kernel and programs is damaged.
+    #[error("the kernel and its programs are damaged")]
+    Bundle(#[from] wasmlinux_image::bundle::BundleError),
     /// The command line is too long.
     #[error("the kernel's command line has {0} bytes; at most {max} are possible", max = wasmlinux_boundary::CMDLINE_SIZE - 1)]
     CommandLine(usize),
     /// The engine refused.
-    #[error("the WebAssembly engine: {0}")]
-    Engine(String),
+    #[error("the WebAssembly engine refuses")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<wasmtime::Error> for Error {
     fn from(error: wasmtime::Error) -> Error {
-        Error::Engine(format!("{error:#}"))
+        Error::Engine(error.into())
     }
 }
 

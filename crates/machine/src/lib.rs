@@ -35,6 +35,7 @@ mod memory;
 mod overflow;
 mod physical;
 mod programs;
+mod reports;
 mod space;
 mod stack;
 mod task;
@@ -46,6 +47,7 @@ pub use error::{Error, ProgramError};
 pub use limits::Limits;
 
 use interrupt::Interrupts;
+use reports::Reports;
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -82,6 +84,7 @@ pub struct Config {
 
 /// How a machine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The guest switched it off.
     Off,
@@ -113,6 +116,7 @@ struct Shared {
     interrupts: Arc<Interrupts>,
     streams: Arc<Streams>,
     bus: Arc<Bus>,
+    reports: Arc<Reports>,
 }
 
 impl Shared {
@@ -169,6 +173,7 @@ impl Machine {
             interrupts: interrupts.clone(),
             streams: config.streams.clone(),
             bus: config.bus.clone(),
+            reports: board.reports.clone(),
         });
         config.streams.connect(interrupts.clone());
         let memory: Arc<dyn GuestMemory> = board.physical.clone();
@@ -208,6 +213,16 @@ impl Machine {
     /// How the machine ended, if it did.
     pub fn try_wait(&self) -> Option<Outcome> {
         self.shared.outcome().clone()
+    }
+
+    /// How often the kernel has met a bug of its own and gone on; its messages say more.
+    pub fn oopses(&self) -> u64 {
+        self.shared.reports.oopses()
+    }
+
+    /// How many programs the loader has refused, and why the last one.
+    pub fn refusals(&self) -> (u64, Option<String>) {
+        self.shared.reports.refusals()
     }
 
     /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns at once, and the machine is off

@@ -249,6 +249,7 @@ impl Life {
         text.truncate(text.floor_char_boundary(OOPS_BUFFER as usize));
         let at = cpu(|cpu| {
             let board = &cpu.board;
+            board.reports.oops();
             if let Some(buffer) = board.physical.slice(board.oops_buffer, text.len() as u32) {
                 buffer.copy_from_slice(text.as_bytes());
             }

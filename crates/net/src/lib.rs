@@ -46,10 +46,11 @@ pub enum Error {
         /// TCP or UDP.
         protocol: Protocol,
         /// The host's reason.
+        #[source]
         error: io::Error,
     },
     /// The host refused what the network's thread needs.
-    #[error("the network cannot be started: {0}")]
+    #[error("the network cannot be started")]
     Start(#[from] io::Error),
 }
 

@@ -1,5 +1,6 @@
 //! Commands: what to run in the guest, and with what.
-use crate::control::{Control, Message};
+use crate::control::{Control, Failure, Job, Phase};
+use crate::limit::Resource;
 use crate::process::{Child, ExitStatus, Process, TerminalSize};
 use crate::task::{Fd, HostTask};
 use crate::{Errno, Error, SpawnStep, StreamReader, StreamWriter};
@@ -9,7 +10,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{self as boundary, Message};
 
 /// Bytes of arguments and variables that Linux never takes more of: three quarters of `_STK_LIM`
 /// (fs/exec.c, bprm_stack_limits()).
@@ -78,9 +79,18 @@ pub struct Command {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     dir: OsString,
-    flags: u32,
+    user: Option<OsString>,
+    groups: Vec<OsString>,
+    limits: BTreeMap<Resource, (u64, u64)>,
+    power_off: bool,
     streams: [Stdio; 3],
     terminal: Option<TerminalSize>,
+}
+
+/// Where the descriptors of a command lead, as numbers of streams; None for a path.
+enum Streams {
+    Three([Option<u32>; 3]),
+    Terminal(u32, TerminalSize),
 }
 
 impl Command {
@@ -90,7 +100,10 @@ impl Command {
             args: vec![program],
             env: BTreeMap::new(),
             dir: "/".into(),
-            flags: 0,
+            user: None,
+            groups: Vec::new(),
+            limits: BTreeMap::new(),
+            power_off: false,
             streams: [Stdio::null(), Stdio::null(), Stdio::null()],
             terminal: None,
         }
@@ -128,7 +141,26 @@ impl Command {
 
     /// Switches the machine off, in order, when this command has ended.
     pub fn power_off_at_end(&mut self, power_off: bool) -> &mut Command {
-        self.flags = if power_off { boundary::RUN_POWEROFF } else { 0 };
+        self.power_off = power_off;
+        self
+    }
+
+    /// Whom it runs as: a name or number, or both user and group with a colon between, as docker takes it (`nobody`, `1000:100`). Names
+    /// are looked up in the guest's `/etc/passwd` and `/etc/group`; without a group it has the user's groups. HOME is the user's. The default is root.
+    pub fn user(&mut self, user: impl AsRef<OsStr>) -> &mut Command {
+        self.user = Some(user.as_ref().into());
+        self
+    }
+
+    /// Adds a group, by name or number, to those that it has.
+    pub fn group(&mut self, group: impl AsRef<OsStr>) -> &mut Command {
+        self.groups.push(group.as_ref().into());
+        self
+    }
+
+    /// Sets the soft and the hard limit of a resource; `u64::MAX` is none.
+    pub fn limit(&mut self, resource: Resource, soft: u64, hard: u64) -> &mut Command {
+        self.limits.insert(resource, (soft, hard));
         self
     }
 
@@ -158,49 +190,66 @@ impl Command {
         self
     }
 
-    /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile.
+    /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile. Other commands are
+    /// served meanwhile, also if the program has to be compiled first.
     ///
     /// # Errors
     /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Terminals`], [`Error::Off`];
     /// [`Error::Io`] if the host has no descriptor more for a [`Stdio::file`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
+        self.begin(true).map(|(child, _)| child)
+    }
+
+    /// Makes its process, with everything that it was given, and leaves only the program to be executed: by [`Created::start`]. So what
+    /// must be known or done before it runs (its process id, a file) can be.
+    ///
+    /// # Errors
+    /// As [`Command::spawn`]; whether the program can be executed shows when it is started.
+    pub fn create(&mut self) -> Result<Created, Error> {
+        let (child, job) = self.begin(false)?;
+        Ok(Created { command: self.clone(), job, child: Some(child) })
+    }
+
+    fn begin(&self, start: bool) -> Result<(Child, Arc<Job>), Error> {
         let streams = self.control.streams();
         if let Some(size) = self.terminal {
             let (number, writer, reader) = streams.open_terminal().ok_or(Error::Terminals)?;
-            let words = [number, size.rows.into(), size.columns.into()];
-            let process = self.start(words, Some(number)).inspect_err(|_| streams.guest_close(number))?;
-            return Ok(Child { stdin: Some(writer), stdout: Some(reader), stderr: None, process });
+            let made = self.make(&Streams::Terminal(number, size), start);
+            let (process, job) = made.inspect_err(|_| streams.guest_close(number))?;
+            return Ok((Child { stdin: Some(writer), stdout: Some(reader), stderr: None, process }, job));
         }
-        let mut words = [boundary::RUN_PATH; 3];
+        let mut numbers = [None; 3];
         let mut ends: [Option<(StreamWriter, StreamReader)>; 3] = [None, None, None];
         for (at, stdio) in self.streams.iter().enumerate() {
             match &stdio.0 {
                 Kind::Piped => {
-                    words[at] = streams.allocate();
-                    ends[at] = Some(streams.open(words[at]));
+                    let number = streams.allocate();
+                    numbers[at] = Some(number);
+                    ends[at] = Some(streams.open(number));
                 }
                 Kind::File(file) => {
-                    words[at] = streams.allocate();
-                    streams.open_file(words[at], file.try_clone()?)?;
+                    let number = streams.allocate();
+                    numbers[at] = Some(number);
+                    streams.open_file(number, file.try_clone()?)?;
                 }
                 Kind::Path(_) => {}
             }
         }
-        let result = self.start(words, None);
-        if result.is_err() {
+        let made = self.make(&Streams::Three(numbers), start).inspect_err(|_| {
             // Init has closed what it had opened, but perhaps not got so far.
-            for word in words.into_iter().filter(|&word| word != boundary::RUN_PATH) {
-                streams.guest_close(word);
+            for number in numbers.into_iter().flatten() {
+                streams.guest_close(number);
             }
-        }
-        let process = result?;
+        });
+        let (process, job) = made?;
         let [stdin, stdout, stderr] = ends;
-        Ok(Child {
+        let child = Child {
             stdin: stdin.map(|(writer, _)| writer),
             stdout: stdout.map(|(_, reader)| reader),
             stderr: stderr.map(|(_, reader)| reader),
             process,
-        })
+        };
+        Ok((child, job))
     }
 
     /// Bytes of all arguments and variables, with their ends.
@@ -209,42 +258,70 @@ impl Command {
         self.args.iter().map(|arg| arg.len() + 1).chain(variables).sum()
     }
 
-    fn start(&self, words: [u32; 3], terminal: Option<u32>) -> Result<Process, Error> {
-        let make = |id| {
-            let mut message = Message::new(boundary::RUN, id);
-            message.word(self.flags | if terminal.is_some() { boundary::RUN_TERMINAL } else { 0 });
-            for word in words {
-                message.word(word);
-            }
-            message.word(self.args.len() as u32).word(self.env.len() as u32);
-            message.string(self.dir.as_bytes())?;
-            for arg in &self.args {
-                message.string(arg.as_bytes())?;
-            }
-            for (name, value) in &self.env {
-                message.string(&[name.as_bytes(), value.as_bytes()].join(&b'='))?;
-            }
-            for stdio in self.streams.iter().filter(|_| terminal.is_none()) {
-                if let Kind::Path(path) = &stdio.0 {
-                    message.string(path.as_bytes())?;
-                }
-            }
-            Ok(message)
-        };
-        let failed = |errno, step| {
-            let (step, subject) = match step {
-                boundary::FAILED_DIR => (SpawnStep::ChangeDirectory, &self.dir),
-                boundary::FAILED_STREAM => (SpawnStep::OpenStream, &self.args[0]),
-                _ => (SpawnStep::Execute, &self.args[0]),
-            };
-            Error::Spawn { step, subject: subject.to_string_lossy().into_owned(), errno }
-        };
+    /// Has init make it.
+    fn make(&self, streams: &Streams, start: bool) -> Result<(Process, Arc<Job>), Error> {
         if self.arguments() > ARGUMENTS_MAX {
             // It would be told so after they were sent, if the guest had memory for them.
-            return Err(failed(Errno::E2BIG, boundary::FAILED_EXEC));
+            return Err(self.failed(Failure { errno: Errno::E2BIG, step: boundary::STEP_EXECUTE, text: None }));
         }
-        let (job, pid) = self.control.start(terminal, make, failed)?;
-        Ok(Process::new(self.control.clone(), job, pid))
+        let terminal = match streams {
+            Streams::Terminal(number, _) => Some(*number),
+            Streams::Three(_) => None,
+        };
+        let fill = |message: &mut Message| self.describe(message, streams, start);
+        let request = self.control.request(boundary::CREATE, terminal, fill, |failure| self.failed(failure));
+        let (job, pid) = request?;
+        Ok((Process::new(self.control.clone(), job.clone(), pid), job))
+    }
+
+    /// Says in a message what it is.
+    fn describe(&self, message: &mut Message, streams: &Streams, start: bool) {
+        // First, so that init knows it even if something else is not as it should be.
+        if self.power_off {
+            message.words(boundary::FIELD_POWEROFF, &[]);
+        }
+        if start {
+            message.words(boundary::FIELD_START, &[]);
+        }
+        message.text(boundary::FIELD_DIRECTORY, self.dir.as_bytes());
+        message.list(boundary::FIELD_ARGUMENTS, self.args.iter().map(|arg| arg.as_bytes()));
+        let variables: Vec<_> =
+            self.env.iter().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'=')).collect();
+        message.list(boundary::FIELD_ENVIRONMENT, variables.iter().map(Vec::as_slice));
+        match streams {
+            Streams::Terminal(number, size) => {
+                message.words(boundary::FIELD_TERMINAL, &[*number, size.rows.into(), size.columns.into()]);
+            }
+            Streams::Three(numbers) => {
+                for ((descriptor, number), stdio) in (0..).zip(numbers).zip(&self.streams) {
+                    match (number, &stdio.0) {
+                        (Some(number), _) => message.words(boundary::FIELD_STREAM, &[descriptor, *number]),
+                        (None, Kind::Path(path)) => {
+                            message.words_and_list(boundary::FIELD_OPEN, &[descriptor], [path.as_bytes()])
+                        }
+                        (None, _) => message,
+                    };
+                }
+            }
+        }
+        if let Some(user) = &self.user {
+            message.text(boundary::FIELD_USER, user.as_bytes());
+        }
+        if !self.groups.is_empty() {
+            message.list(boundary::FIELD_GROUPS, self.groups.iter().map(|group| group.as_bytes()));
+        }
+        for (resource, (soft, hard)) in &self.limits {
+            let halves = [soft, hard].map(|limit| [*limit as u32, (*limit >> 32) as u32]);
+            let [[soft_low, soft_high], [hard_low, hard_high]] = halves;
+            let words = [*resource as u32, soft_low, soft_high, hard_low, hard_high];
+            message.words(boundary::FIELD_LIMIT, &words);
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        let step = SpawnStep::of(failure.step);
+        let subject = failure.text.unwrap_or_else(|| self.args[0].to_string_lossy().into_owned());
+        Error::Spawn { step, subject, errno: failure.errno }
     }
 
     /// Runs it to its end.
@@ -278,5 +355,49 @@ impl Command {
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Command").field("args", &self.args).field("env", &self.env).field("dir", &self.dir).finish()
+    }
+}
+
+/// A command whose process is there, and waits to become the program: see [`Command::create`].
+///
+/// Dropping it kills the process.
+pub struct Created {
+    command: Command,
+    job: Arc<Job>,
+    /// Until it is started.
+    child: Option<Child>,
+}
+
+impl Created {
+    /// Its process id in the guest, which it keeps. 0 if the machine went off before it was told.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Executes the program; returns as [`Command::spawn`].
+    ///
+    /// # Errors
+    /// As [`Command::spawn`]. One that was killed meanwhile counts as started, and has ended.
+    pub fn start(mut self) -> Result<Child, Error> {
+        self.command.control.start(&self.job, |failure| self.command.failed(failure))?;
+        match self.child.take() {
+            Some(child) => Ok(child),
+            None => Err(Error::Off),
+        }
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take().filter(|_| matches!(self.job.phase(), Phase::Created { .. })) {
+            // If the machine is off, it is gone as well.
+            let _ = child.kill();
+        }
+    }
+}
+
+impl std::fmt::Debug for Created {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Created").field("command", &self.command).field("pid", &self.id()).finish()
     }
 }

@@ -1,108 +1,66 @@
 //! The control channel to the guest's `/init`: messages out, and one thread that takes what comes back.
 //!
 //! ```text
-//! Command::spawn ─► Control::start ─ RUN ─► init
-//! Process::wait ◄── Job ◄── receiver thread ◄── STARTED, FAILED, EXITED
+//! Command::spawn ─► Control::request ─ CREATE ─► init
+//! Process::wait ◄── Job ◄── receiver thread ◄── CREATED, STARTED, FAILED, EXITED
 //! ```
 //! When the machine goes off the channel ends, the thread with it, and every job is [`Phase::Lost`].
 use crate::{Errno, Error};
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{self as boundary, Message, MessageError, Received};
 use wasmlinux_devices::{StreamReader, StreamWriter, Streams, panic_text};
 
-/// A message of the control channel or of a host task, ready to be sent.
-pub(crate) struct Message {
-    bytes: Vec<u8>,
+/// The longest message that init sends, in bytes: a failure with a path.
+const FROM_INIT_MAX: u32 = 16 << 10;
+
+/// A message's bytes.
+pub(crate) fn encode(message: Message) -> Result<Vec<u8>, Error> {
+    message.finish().map_err(|error| match error {
+        MessageError::TooLong(size) => {
+            Error::TooLarge { what: "a message", size, limit: boundary::PAYLOAD_MAX as usize }
+        }
+        MessageError::ZeroByte(text) => Error::ZeroByte(text),
+        _ => Error::Protocol("a message that cannot be sent"),
+    })
 }
 
-impl Message {
-    pub(crate) fn new(kind: u32, id: u32) -> Message {
-        let mut message = Message { bytes: Vec::with_capacity(256) };
-        for word in [0, kind, id] {
-            message.word(word);
-        }
-        message
-    }
-
-    pub(crate) fn word(&mut self, word: u32) -> &mut Message {
-        self.bytes.extend(word.to_le_bytes());
-        self
-    }
-
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Message {
-        self.bytes.extend(bytes);
-        self
-    }
-
-    /// Adds a string and the zero that ends it.
-    pub(crate) fn string(&mut self, bytes: &[u8]) -> Result<&mut Message, Error> {
-        if bytes.contains(&0) {
-            return Err(Error::ZeroByte(String::from_utf8_lossy(bytes).into_owned()));
-        }
-        self.bytes.extend(bytes);
-        self.bytes.push(0);
-        Ok(self)
-    }
-
-    /// The message with its length filled in.
-    pub(crate) fn finish(mut self) -> Result<Vec<u8>, Error> {
-        let size = self.bytes.len() - boundary::HEADER_SIZE as usize;
-        let limit = boundary::PAYLOAD_MAX as usize;
-        if size > limit {
-            return Err(Error::TooLarge { what: "a message", size, limit });
-        }
-        self.bytes[..4].copy_from_slice(&(size as u32).to_le_bytes());
-        Ok(self.bytes)
-    }
+/// Why init could not do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) errno: Errno,
+    /// STEP_*
+    pub(crate) step: u32,
+    /// With what, if that is said.
+    pub(crate) text: Option<String>,
 }
 
-/// A received message.
-pub(crate) struct Received {
-    pub(crate) kind: u32,
-    pub(crate) id: u32,
-    pub(crate) payload: Vec<u8>,
-}
-
-impl Received {
-    /// The next message; None at the end of the stream.
-    pub(crate) fn read(reader: &mut impl Read) -> io::Result<Option<Received>> {
-        let mut header = [0; boundary::HEADER_SIZE as usize];
-        match reader.read_exact(&mut header) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+impl Failure {
+    pub(crate) fn of(message: &Received) -> Failure {
+        let word = |tag| message.words(tag).map_or(0, |[word]| word);
+        let text = message.text(boundary::FIELD_TEXT).ok();
+        Failure {
+            errno: Errno(word(boundary::FIELD_ERRNO)),
+            step: word(boundary::FIELD_STEP),
+            text: text.map(|text| String::from_utf8_lossy(text).into_owned()),
         }
-        let [length, kind, id] = [0, 4, 8].map(|at| le32(&header, at).unwrap_or(0));
-        if length > boundary::PAYLOAD_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message that is too long"));
-        }
-        let mut payload = vec![0; length as usize];
-        reader.read_exact(&mut payload)?;
-        Ok(Some(Received { kind, id, payload }))
     }
-
-    /// The word at this place of the payload.
-    pub(crate) fn word(&self, index: usize) -> Option<u32> {
-        le32(&self.payload, index * 4)
-    }
-}
-
-fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Where a command or host task is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Init has not answered yet.
     Starting,
+    /// It waits for its start.
+    Created { pid: u32 },
     /// It runs.
     Running { pid: u32 },
-    /// It could not be started; `step` is FAILED_*.
-    Failed { errno: Errno, step: u32 },
+    /// It could not be started.
+    Failed(Failure),
     /// It has ended with this wait status.
     Exited { pid: u32, status: u32 },
     /// The machine went off before; `pid` is 0 if init had not told it yet.
@@ -110,13 +68,22 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    fn is_last(self) -> bool {
-        !matches!(self, Phase::Starting | Phase::Running { .. })
+    fn is_last(&self) -> bool {
+        !matches!(self, Phase::Starting | Phase::Created { .. } | Phase::Running { .. })
+    }
+
+    /// Its process id; 0 if that has not been told.
+    fn pid(&self) -> u32 {
+        match *self {
+            Phase::Created { pid } | Phase::Running { pid } | Phase::Exited { pid, .. } | Phase::Lost { pid } => pid,
+            Phase::Starting | Phase::Failed(_) => 0,
+        }
     }
 }
 
 /// One command or host task, as the control channel knows it.
 pub(crate) struct Job {
+    id: u32,
     phase: Mutex<Phase>,
     changed: Condvar,
     /// The stream of its terminal, which ends with it.
@@ -124,12 +91,17 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn new(phase: Phase, terminal: Option<u32>) -> Arc<Job> {
-        Arc::new(Job { phase: Mutex::new(phase), changed: Condvar::new(), terminal })
+    fn new(id: u32, terminal: Option<u32>) -> Arc<Job> {
+        Arc::new(Job { id, phase: Mutex::new(Phase::Starting), changed: Condvar::new(), terminal })
     }
 
-    pub(crate) fn terminal(&self) -> Option<u32> {
-        self.terminal
+    /// A message about it.
+    pub(crate) fn message(&self, kind: u32) -> Message {
+        Message::new(kind, self.id)
+    }
+
+    pub(crate) fn has_terminal(&self) -> bool {
+        self.terminal.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
@@ -138,8 +110,8 @@ impl Job {
 
     fn set(&self, mut phase: Phase) {
         let mut now = self.lock();
-        if let (Phase::Exited { pid, .. } | Phase::Lost { pid }, Phase::Running { pid: known }) = (&mut phase, *now) {
-            *pid = known;
+        if let Phase::Exited { pid, .. } | Phase::Lost { pid } = &mut phase {
+            *pid = now.pid();
         }
         *now = phase;
         drop(now);
@@ -147,7 +119,7 @@ impl Job {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        *self.lock()
+        self.lock().clone()
     }
 
     /// Waits for the end, not longer than until `deadline`.
@@ -155,16 +127,16 @@ impl Job {
         self.wait_until(deadline, Phase::is_last)
     }
 
-    fn wait_until(&self, deadline: Option<Instant>, done: impl Fn(Phase) -> bool) -> Phase {
+    fn wait_until(&self, deadline: Option<Instant>, done: impl Fn(&Phase) -> bool) -> Phase {
         let mut phase = self.lock();
-        while !done(*phase) {
+        while !done(&phase) {
             phase = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(phase).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
                 Some(rest) => self.changed.wait_timeout(phase, rest).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
-        *phase
+        phase.clone()
     }
 }
 
@@ -191,8 +163,12 @@ impl Control {
             streams: streams.clone(),
             writer: Mutex::new(writer),
             jobs: Mutex::new(Jobs { by_id: HashMap::new(), next: 1, off: false }),
-            init: Job::new(Phase::Starting, None),
+            init: Job::new(0, None),
         });
+        // Nobody has to wait for this: it lies in the stream until init comes.
+        let mut hello = Message::new(boundary::HELLO, 0);
+        hello.words(boundary::FIELD_VERSIONS, &[boundary::VERSION, boundary::VERSION_OLDEST]);
+        control.send(hello)?;
         let receiver = control.clone();
         std::thread::Builder::new().name("wasmlinux-control".into()).stack_size(128 << 10).spawn(move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| receiver.receive(reader))) {
@@ -209,7 +185,7 @@ impl Control {
 
     /// Waits until init is up (then it is `Running`), the machine went off (`Lost`), or the time is over.
     pub(crate) fn ready(&self, limit: Duration) -> Phase {
-        self.init.wait_until(Some(Instant::now() + limit), |phase| phase != Phase::Starting)
+        self.init.wait_until(Some(Instant::now() + limit), |phase| *phase != Phase::Starting)
     }
 
     /// Waits until the machine is off, not longer than `limit`.
@@ -223,42 +199,48 @@ impl Control {
 
     /// Sends a message; the machine may be off.
     pub(crate) fn send(&self, message: Message) -> Result<(), Error> {
-        let bytes = message.finish()?;
+        let bytes = encode(message)?;
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.write_all(&bytes).map_err(|_| Error::Off)
     }
 
-    /// Sends the message that starts a command or host task, which `make` writes for a new id, and waits for init's answer: the process id.
-    /// The stream `terminal` is closed when it has ended.
-    pub(crate) fn start(
+    /// Sends the message that makes a command, host task or process for files, which `fill` completes, and waits for init's answer: its
+    /// process id. The stream `terminal` is closed when it has ended.
+    pub(crate) fn request(
         &self,
+        kind: u32,
         terminal: Option<u32>,
-        make: impl FnOnce(u32) -> Result<Message, Error>,
-        failed: impl FnOnce(Errno, u32) -> Error,
+        fill: impl FnOnce(&mut Message),
+        failed: impl FnOnce(Failure) -> Error,
     ) -> Result<(Arc<Job>, u32), Error> {
-        let job = Job::new(Phase::Starting, terminal);
-        let id = {
+        let job = {
             let mut jobs = self.jobs();
             if jobs.off {
                 return Err(Error::Off);
             }
-            let id = jobs.next;
+            let job = Job::new(jobs.next, terminal);
             // 0 is init's own; after four thousand million commands the numbers begin again.
             jobs.next = jobs.next.checked_add(1).unwrap_or(1);
-            jobs.by_id.insert(id, job.clone());
-            id
+            jobs.by_id.insert(job.id, job.clone());
+            job
         };
-        if let Err(error) = make(id).and_then(|message| self.send(message)) {
-            self.jobs().by_id.remove(&id);
+        let mut message = job.message(kind);
+        fill(&mut message);
+        if let Err(error) = self.send(message) {
+            self.jobs().by_id.remove(&job.id);
             return Err(error);
         }
-        match job.wait_until(None, |phase| phase != Phase::Starting) {
-            Phase::Failed { errno, step } => Err(failed(errno, step)),
-            Phase::Starting => Err(Error::Off),
-            // It may be over by now. One that switched the machine off at once may even have run before init could
-            // say so, and what it has written is still to be read.
-            Phase::Running { pid } | Phase::Exited { pid, .. } | Phase::Lost { pid } => Ok((job, pid)),
+        let pid = answer(&job, failed)?;
+        Ok((job, pid))
+    }
+
+    /// Starts a command that was created.
+    pub(crate) fn start(&self, job: &Job, failed: impl FnOnce(Failure) -> Error) -> Result<(), Error> {
+        if matches!(job.phase(), Phase::Created { .. }) {
+            self.send(job.message(boundary::START))?;
         }
+        job.wait_until(None, |phase| !matches!(phase, Phase::Created { .. }));
+        answer(job, failed).map(drop)
     }
 
     /// Waits until the guest has read what was sent. False if it has not though the machine has computed for so long since, or not
@@ -281,7 +263,7 @@ impl Control {
     /// The receiver thread.
     fn receive(&self, mut reader: StreamReader) {
         loop {
-            match Received::read(&mut reader) {
+            match Received::read(&mut reader, FROM_INIT_MAX) {
                 Ok(Some(message)) => self.take(&message),
                 Ok(None) => break,
                 Err(error) => {
@@ -305,14 +287,14 @@ impl Control {
     }
 
     fn take(&self, message: &Received) {
-        let first = message.word(0).unwrap_or(0);
+        let word = |tag| message.words(tag).map_or(0, |[word]| word);
         let phase = match message.kind {
-            boundary::READY => return self.init.set(Phase::Running { pid: 1 }),
-            boundary::STARTED => Phase::Running { pid: first },
-            boundary::FAILED => {
-                Phase::Failed { errno: Errno(first), step: message.word(1).unwrap_or(boundary::FAILED_EXEC) }
-            }
-            boundary::EXITED => Phase::Exited { pid: 0, status: first },
+            boundary::HELLO => return self.greet(message),
+            boundary::CREATED => Phase::Created { pid: word(boundary::FIELD_PID) },
+            boundary::STARTED => Phase::Running { pid: word(boundary::FIELD_PID) },
+            boundary::FAILED if message.id == 0 => return self.init.set(Phase::Failed(Failure::of(message))),
+            boundary::FAILED => Phase::Failed(Failure::of(message)),
+            boundary::EXITED => Phase::Exited { pid: 0, status: word(boundary::FIELD_STATUS) },
             #[cfg(test)]
             tests::PANIC => panic!("provoked"),
             kind => return tracing::warn!(kind, "an unknown message from init"),
@@ -332,6 +314,27 @@ impl Control {
             }
             None => tracing::warn!(id = message.id, "a message from init about nothing known"),
         }
+    }
+
+    /// Init is up. A version that is not ours is a failure of its.
+    fn greet(&self, message: &Received) {
+        let [newest, oldest] = message.words(boundary::FIELD_VERSIONS).unwrap_or_default();
+        if newest >= boundary::VERSION_OLDEST && oldest <= boundary::VERSION {
+            return self.init.set(Phase::Running { pid: 1 });
+        }
+        let text = Some(format!("{oldest} to {newest}"));
+        self.init.set(Phase::Failed(Failure { errno: Errno::EPROTONOSUPPORT, step: boundary::STEP_VERSION, text }));
+    }
+}
+
+/// Init's answer, when it has come.
+fn answer(job: &Job, failed: impl FnOnce(Failure) -> Error) -> Result<u32, Error> {
+    match job.wait_until(None, |phase| *phase != Phase::Starting) {
+        Phase::Failed(failure) => Err(failed(failure)),
+        Phase::Starting => Err(Error::Off),
+        // It may be over by now. One that switched the machine off at once may even have run before init could
+        // say so, and what it has written is still to be read.
+        Phase::Created { pid } | Phase::Running { pid } | Phase::Exited { pid, .. } | Phase::Lost { pid } => Ok(pid),
     }
 }
 

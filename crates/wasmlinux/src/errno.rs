@@ -69,6 +69,7 @@ errnos! {
     EOVERFLOW 75 "Value too large for data type";
     EILSEQ 84 "Illegal byte sequence";
     ENOTSOCK 88 "Not a socket";
+    EPROTONOSUPPORT 93 "Protocol not supported";
     EOPNOTSUPP 95 "Not supported";
     EADDRINUSE 98 "Address in use";
     ENETUNREACH 101 "Network unreachable";

@@ -1,6 +1,7 @@
 //! What can go wrong, in the caller's words.
 use crate::Errno;
 use crate::machine::{MEMORY_MAX, MEMORY_MIN};
+use wasmlinux_boundary as boundary;
 use wasmlinux_devices::printable;
 use wasmlinux_machine::Outcome;
 
@@ -53,6 +54,24 @@ pub enum Error {
     /// The network could not be set up: a port of the host is in use, perhaps.
     #[error(transparent)]
     Network(#[from] wasmlinux_net::Error),
+    /// The guest's init speaks another version of the control protocol than this library.
+    #[error(
+        "the guest's init speaks versions {theirs} of the control protocol, this library {} to {}: kernel and root file system must be those that were built with it",
+        boundary::VERSION_OLDEST,
+        boundary::VERSION
+    )]
+    Version {
+        /// The versions of init, such as `2 to 3`.
+        theirs: String,
+    },
+    /// Files of the guest could not be read.
+    #[error("cannot read `{path}` in the guest: {errno}")]
+    Read {
+        /// The path in the guest.
+        path: String,
+        /// The guest's reason.
+        errno: Errno,
+    },
     /// The machine ended before its first process was up.
     #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
     Boot {
@@ -73,11 +92,11 @@ pub enum Error {
     #[error("the machine is off")]
     Off,
     /// A command could not be started.
-    #[error("cannot {step} `{subject}`: {errno}")]
+    #[error("{}", cannot_spawn(*.step, .subject, *.errno))]
     Spawn {
         /// What was being done.
         step: SpawnStep,
-        /// The program, folder or stream.
+        /// The program, folder, stream, user or group.
         subject: String,
         /// The guest's reason.
         errno: Errno,
@@ -89,8 +108,8 @@ pub enum Error {
     )]
     Terminals,
     /// A host task could not be started.
-    #[error("cannot start a host task: {0}")]
-    Task(Errno),
+    #[error("cannot start a host task")]
+    Task(#[source] Errno),
     /// The host task's process has ended, killed perhaps.
     #[error("the host task has ended")]
     TaskEnded,
@@ -127,21 +146,68 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnStep {
-    /// Finding and executing the program.
-    Execute,
-    /// Entering the working directory.
-    ChangeDirectory,
+    /// Understanding what was asked for.
+    Understand,
+    /// Making a process.
+    Process,
     /// Opening a standard stream.
     OpenStream,
+    /// Getting a terminal.
+    Terminal,
+    /// Setting a limit.
+    Limit,
+    /// Entering the working directory.
+    ChangeDirectory,
+    /// Becoming the user.
+    User,
+    /// Finding a group.
+    Group,
+    /// Finding and executing the program.
+    Execute,
+}
+
+impl SpawnStep {
+    /// From STEP_*.
+    pub(crate) fn of(step: u32) -> SpawnStep {
+        match step {
+            boundary::STEP_PROCESS => SpawnStep::Process,
+            boundary::STEP_STREAM => SpawnStep::OpenStream,
+            boundary::STEP_TERMINAL => SpawnStep::Terminal,
+            boundary::STEP_LIMIT => SpawnStep::Limit,
+            boundary::STEP_DIRECTORY => SpawnStep::ChangeDirectory,
+            boundary::STEP_USER => SpawnStep::User,
+            boundary::STEP_GROUP => SpawnStep::Group,
+            boundary::STEP_EXECUTE => SpawnStep::Execute,
+            _ => SpawnStep::Understand,
+        }
+    }
 }
 
 impl std::fmt::Display for SpawnStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            SpawnStep::Execute => "run",
+            SpawnStep::Understand => "understand how to run",
+            SpawnStep::Process => "make a process for",
+            SpawnStep::OpenStream => "open as a standard stream",
+            SpawnStep::Terminal => "give a terminal to",
+            SpawnStep::Limit => "set a limit of",
             SpawnStep::ChangeDirectory => "enter the working directory",
-            SpawnStep::OpenStream => "open a standard stream of",
+            SpawnStep::User => "become the user",
+            SpawnStep::Group => "have the group",
+            SpawnStep::Execute => "run",
         })
+    }
+}
+
+fn cannot_spawn(step: SpawnStep, subject: &str, errno: Errno) -> String {
+    match (step, errno) {
+        (SpawnStep::User, Errno::ENOENT) => {
+            format!("there is no user `{subject}` in the machine's /etc/passwd: give a name from there, or a number")
+        }
+        (SpawnStep::Group, Errno::ENOENT) => {
+            format!("there is no group `{subject}` in the machine's /etc/group: give a name from there, or a number")
+        }
+        _ => format!("cannot {step} `{subject}`: {errno}"),
     }
 }
 

@@ -1,21 +1,22 @@
-//! Files that are put into the guest at boot: what they cost, and how they get there.
+//! Files that are put into the guest, at boot or later: what they cost, and how they get there.
 //!
-//! They are sent to `/init` over a stream of their own while the machine boots, and what it cannot
-//! make it tells, with the reason: no file is lost in silence, and none has to be in memory twice.
+//! They are sent to `/init`, or to a process that it starts, over a stream of their own, and what cannot be
+//! made is told, with the reason: no file is lost in silence, and none has to be in memory twice.
+use crate::Error;
+use crate::control::{Control, Failure, encode};
 use crate::machine::MEMORY_MIN;
-use crate::{Errno, Error};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{self as boundary, Message, Received};
 use wasmlinux_devices::{StreamReader, StreamWriter, Streams};
 use wasmlinux_image::tree::{self, Content, Entry, Tree, mode};
 
 /// Bytes sent at once.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = boundary::FILES_PIECE as usize;
 /// A page of the guest, which is the least that a file with content takes.
 const PAGE: u64 = boundary::WASM_PAGE as u64;
 /// What a short target of a link takes is counted with its inode.
@@ -111,66 +112,88 @@ impl Write for Counted {
     }
 }
 
+/// Puts files into a guest that is up, by a process of their own there.
+pub(crate) fn put(control: &Arc<Control>, tree: &Tree) -> Result<(), Error> {
+    let streams = control.streams();
+    let stream = streams.allocate();
+    let (writer, reader) = streams.open(stream);
+    let fill = |message: &mut Message| {
+        message.words(boundary::FIELD_CHANNEL, &[stream]);
+    };
+    let started = control.request(boundary::FILES_IN, None, fill, not_made);
+    started.inspect_err(|_| streams.guest_close(stream))?;
+    send(tree, writer, reader)
+}
+
+fn not_made(failure: Failure) -> Error {
+    match failure.text {
+        Some(path) => Error::NotMade { path, errno: failure.errno },
+        None => Error::Protocol("files that the guest does not understand"),
+    }
+}
+
 /// Sends the tree and waits for the answer.
-fn send(tree: &Tree, writer: Counted, mut reader: StreamReader) -> Result<(), Error> {
+fn send(tree: &Tree, writer: impl Write, mut reader: StreamReader) -> Result<(), Error> {
     let mut writer = BufWriter::with_capacity(PIECE, writer);
     let sent = tree.entries().iter().try_for_each(|entry| send_entry(&mut writer, entry));
-    let sent = sent.and_then(|()| Ok(header(&mut writer, boundary::FILES_END, 0, None, [0; 3])?));
+    let sent = sent.and_then(|()| send_message(&mut writer, Message::new(boundary::FILES_END, 0)));
     match sent.and_then(|()| Ok(writer.flush()?)) {
         // The guest hangs up when it cannot go on, and tells why.
         Ok(()) | Err(Error::Io(_)) => {}
         Err(error) => return Err(error),
     }
-    let mut head = [0; 8];
-    reader.read_exact(&mut head).map_err(|_| Error::Off)?;
-    let [errno, length] = [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
-    if errno == 0 {
-        return Ok(());
+    match Received::read(&mut reader, boundary::FILES_PAYLOAD) {
+        Ok(Some(answer)) if answer.kind == boundary::FILES_MADE => Ok(()),
+        Ok(Some(answer)) if answer.kind == boundary::FAILED => Err(not_made(Failure::of(&answer))),
+        Ok(Some(_)) => Err(Error::Protocol("an unexpected answer to files")),
+        Ok(None) | Err(_) => Err(Error::Off),
     }
-    let mut path = Vec::new();
-    reader.take(length.into()).read_to_end(&mut path).map_err(|_| Error::Off)?;
-    Err(Error::NotMade { path: String::from_utf8_lossy(&path).into_owned(), errno: Errno(errno) })
 }
 
-fn header(to: &mut impl Write, kind: u32, mode: u32, time: Option<tree::Time>, sizes: [u32; 3]) -> io::Result<()> {
-    let (seconds, nanoseconds) = time.map_or((0, boundary::FILES_NO_TIME), |time| (time.seconds, time.nanoseconds));
-    let words = [kind, mode, seconds as u32, (seconds >> 32) as u32, nanoseconds, sizes[0], sizes[1], sizes[2]];
-    words.iter().try_for_each(|word| to.write_all(&word.to_le_bytes()))
+fn send_message(to: &mut impl Write, message: Message) -> Result<(), Error> {
+    Ok(to.write_all(&encode(message)?)?)
 }
 
 fn send_entry(to: &mut impl Write, entry: &Entry) -> Result<(), Error> {
-    let (kind, first, second) = match &entry.content {
-        Content::Nothing if entry.mode & mode::TYPE == mode::DIR => (boundary::FILES_FOLDER, 0, 0),
-        Content::Nothing => (boundary::FILES_NODE, 0, 0),
-        Content::Device(major, minor) => (boundary::FILES_NODE, *major, *minor),
-        Content::Bytes(_) | Content::Host(..) => (boundary::FILES_FILE, 0, 0),
-        // Paths are bounded when a tree is collected.
-        Content::Target(target) => (boundary::FILES_SYMLINK, target.len() as u32, 0),
-        Content::Same(first) => (boundary::FILES_LINK, first.len() as u32 + 1, 0),
-        Content::Filled => (boundary::FILES_TIME, 0, 0),
+    let kind = match &entry.content {
+        Content::Nothing if entry.mode & mode::TYPE == mode::DIR => boundary::FILE_FOLDER,
+        Content::Nothing | Content::Device(..) => boundary::FILE_NODE,
+        Content::Bytes(_) | Content::Host(..) => boundary::FILE_REGULAR,
+        Content::Target(_) => boundary::FILE_SYMLINK,
+        Content::Same(_) => boundary::FILE_LINK,
+        Content::Filled => boundary::FILE_FILLED,
     };
-    header(to, kind, entry.mode, entry.time, [entry.path.len() as u32, first, second])?;
-    to.write_all(&entry.path)?;
+    let absolute = |path: &[u8]| [b"/", path].concat();
+    let mut message = Message::new(kind, 0);
+    message.text(boundary::FIELD_NAME, &absolute(&entry.path)).words(boundary::FIELD_MODE, &[entry.mode]);
+    if let Some(time) = entry.time {
+        let words = [time.seconds as u32, (time.seconds >> 32) as u32, time.nanoseconds];
+        message.words(boundary::FIELD_TIME, &words);
+    }
     match &entry.content {
-        Content::Target(target) => to.write_all(target)?,
-        Content::Same(first) => {
-            to.write_all(b"/")?;
-            to.write_all(first)?;
-        }
+        Content::Target(target) => message.text(boundary::FIELD_TARGET, target),
+        Content::Same(first) => message.text(boundary::FIELD_TARGET, &absolute(first)),
+        Content::Device(major, minor) => message.words(boundary::FIELD_DEVICE, &[*major, *minor]),
+        Content::Nothing if kind == boundary::FILE_NODE => message.words(boundary::FIELD_DEVICE, &[0, 0]),
+        _ => &mut message,
+    };
+    send_message(to, message)?;
+    match &entry.content {
         Content::Bytes(bytes) => {
             bytes.chunks(PIECE).try_for_each(|piece| send_piece(to, piece))?;
             send_piece(to, &[])?;
         }
         Content::Host(path, _) => send_host(to, path)?,
-        Content::Nothing | Content::Device(..) | Content::Filled => {}
+        _ => {}
     }
     Ok(())
 }
 
-/// A length, and so many bytes; none at the end.
-fn send_piece(to: &mut impl Write, piece: &[u8]) -> io::Result<()> {
-    to.write_all(&(piece.len() as u32).to_le_bytes())?;
-    to.write_all(piece)
+/// A piece of a file; one without bytes is the end.
+fn send_piece(to: &mut impl Write, piece: &[u8]) -> Result<(), Error> {
+    let mut message = Message::new(boundary::FILE_CONTENT, 0);
+    message.bytes(boundary::FIELD_DATA, piece);
+    send_message(to, message)
 }
 
 /// A file of the host, as long as it is now.
@@ -181,7 +204,7 @@ fn send_host(to: &mut impl Write, path: &Path) -> Result<(), Error> {
     loop {
         match file.read(&mut piece) {
             // The piece without bytes is the end.
-            Ok(0) => return Ok(send_piece(to, &[])?),
+            Ok(0) => return send_piece(to, &[]),
             Ok(n) => send_piece(to, &piece[..n])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),

@@ -1,20 +1,21 @@
 //! The machine, as a caller sees it: built, booted, given commands, switched off.
 use crate::command::Command;
-use crate::control::{Control, Message, Phase};
-use crate::files::{Cost, Sending};
+use crate::control::{Control, Phase};
+use crate::files::{self, Cost, Sending};
+use crate::files_out::{FileKind, Files};
 use crate::guest::guest;
 use crate::task::HostTask;
-use crate::{Compiler, Error, Outcome};
+use crate::{Compiler, Errno, Error, Outcome};
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{self as boundary, Message};
 use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_image::tree::{Content, Tree};
@@ -221,6 +222,9 @@ impl Builder {
                 Phase::Starting => {
                     return Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() });
                 }
+                Phase::Failed(failure) => {
+                    return Err(Error::Version { theirs: failure.text.unwrap_or_default() });
+                }
                 _ => return files.end().map(|()| machine),
             }
         }
@@ -343,6 +347,53 @@ impl Machine {
         HostTask::start(&self.control)
     }
 
+    /// Puts a copy of a file or folder of the host into the guest, as [`Builder::add`] does at boot. Commands run meanwhile; one that looks
+    /// sees what is there so far.
+    ///
+    /// # Errors
+    /// [`Error::Add`], [`Error::NotMade`], [`Error::Off`].
+    pub fn add(&self, host: impl AsRef<Path>, guest: impl AsRef<OsStr>) -> Result<(), Error> {
+        let mut tree = Tree::new();
+        tree.add_host(host, guest.as_ref().as_bytes())?;
+        files::put(&self.control, &tree)
+    }
+
+    /// Puts a file with this content and these permissions (as 0o755) into the guest.
+    ///
+    /// # Errors
+    /// As [`Machine::add`].
+    pub fn add_file(&self, guest: impl AsRef<OsStr>, permissions: u32, content: impl AsRef<[u8]>) -> Result<(), Error> {
+        let mut tree = Tree::new();
+        tree.file(guest.as_ref().as_bytes(), permissions, content.as_ref())?;
+        files::put(&self.control, &tree)
+    }
+
+    /// A file or folder of the guest with all that is in it, one after the other. A symbolic link is itself.
+    ///
+    /// # Errors
+    /// [`Error::Read`] (or it comes with the first file), [`Error::Off`].
+    pub fn files(&self, guest: impl AsRef<OsStr>) -> Result<Files, Error> {
+        Files::open(&self.control, guest.as_ref(), false)
+    }
+
+    /// The content of a file of the guest, or of that to which a symbolic link leads. It must fit into this process's memory; [`Machine::files`]
+    /// gives a large one in pieces.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Off`].
+    pub fn read_file(&self, guest: impl AsRef<OsStr>) -> Result<Vec<u8>, Error> {
+        let mut files = Files::open(&self.control, guest.as_ref(), true)?;
+        let path = || guest.as_ref().to_string_lossy().into_owned();
+        match files.next_file()?.map(|file| file.kind) {
+            Some(FileKind::Regular) => {}
+            Some(FileKind::Folder) => return Err(Error::Read { path: path(), errno: Errno::EISDIR }),
+            _ => return Err(Error::Read { path: path(), errno: Errno::EINVAL }),
+        }
+        let mut content = Vec::new();
+        files.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
     /// Asks the guest to switch the machine off, and waits until it has.
     ///
     /// # Errors
@@ -386,6 +437,17 @@ impl Machine {
     /// Pulls the plug: nothing in the guest learns of it.
     pub fn power_off(&self) {
         self.computer.power_off();
+    }
+
+    /// How often the kernel has met a bug of its own and gone on; [`Machine::kernel_messages`] says more.
+    pub fn oopses(&self) -> u64 {
+        self.computer.oopses()
+    }
+
+    /// Why the loader has refused a program, the last one if it was several: not for WasmLinux, say, or
+    /// more than it takes. None if all could be loaded. What it says names what the program names.
+    pub fn last_refusal(&self) -> Option<String> {
+        self.computer.refusals().1
     }
 
     /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest have a part in them: whoever shows them in a

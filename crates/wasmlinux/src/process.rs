@@ -1,5 +1,5 @@
 //! Processes of the guest that were started from here.
-use crate::control::{Control, Job, Message, Phase};
+use crate::control::{Control, Job, Phase};
 use crate::{Error, StreamReader, StreamWriter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl Process {
     /// # Errors
     /// [`Error::Off`]. A process that has ended is no error: it may end at any time.
     pub fn signal(&self, signal: u32) -> Result<(), Error> {
-        self.send(self.pid, signal)
+        self.send(signal, false)
     }
 
     /// Sends a signal to its process group, as a terminal does.
@@ -94,7 +94,7 @@ impl Process {
     /// # Errors
     /// [`Error::Off`]
     pub fn signal_group(&self, signal: u32) -> Result<(), Error> {
-        self.send(self.pid.wrapping_neg(), signal)
+        self.send(signal, true)
     }
 
     /// Waits until the guest has taken what was asked of it until now, signals for instance. False if it has not though the machine has
@@ -104,15 +104,17 @@ impl Process {
         self.control.is_heard(patience)
     }
 
-    fn send(&self, pid: u32, signal: u32) -> Result<(), Error> {
+    fn send(&self, signal: u32, group: bool) -> Result<(), Error> {
         match self.job.phase() {
             Phase::Lost { .. } => return Err(Error::Off),
-            // The number may be another process's by now.
             Phase::Exited { .. } => return Ok(()),
             _ => {}
         }
-        let mut message = Message::new(boundary::KILL, 0);
-        message.word(pid).word(signal);
+        let mut message = self.job.message(boundary::SIGNAL);
+        message.words(boundary::FIELD_SIGNAL, &[signal]);
+        if group {
+            message.words(boundary::FIELD_WHOLE_GROUP, &[]);
+        }
         self.control.send(message)
     }
 
@@ -121,12 +123,13 @@ impl Process {
     /// # Errors
     /// [`Error::Off`]
     pub fn resize(&self, size: TerminalSize) -> Result<(), Error> {
-        match (self.job.phase(), self.job.terminal()) {
-            (Phase::Lost { .. }, _) => Err(Error::Off),
-            (Phase::Exited { .. }, _) | (_, None) => Ok(()),
-            (_, Some(terminal)) => {
-                let mut message = Message::new(boundary::RESIZE, 0);
-                message.word(terminal).word(size.rows.into()).word(size.columns.into());
+        match self.job.phase() {
+            Phase::Lost { .. } => Err(Error::Off),
+            Phase::Exited { .. } => Ok(()),
+            _ if !self.job.has_terminal() => Ok(()),
+            _ => {
+                let mut message = self.job.message(boundary::RESIZE);
+                message.words(boundary::FIELD_SIZE, &[size.rows.into(), size.columns.into()]);
                 self.control.send(message)
             }
         }
@@ -137,7 +140,7 @@ impl Process {
     /// # Errors
     /// [`Error::Off`] if the machine went off before.
     pub fn wait(&self) -> Result<ExitStatus, Error> {
-        self.status(self.job.ended(None)).and_then(|status| status.ok_or(Error::Off))
+        self.status(&self.job.ended(None)).and_then(|status| status.ok_or(Error::Off))
     }
 
     /// Waits until it has ended, not longer than `limit`; None if it still runs.
@@ -145,7 +148,7 @@ impl Process {
     /// # Errors
     /// [`Error::Off`] if the machine went off before.
     pub fn wait_timeout(&self, limit: Duration) -> Result<Option<ExitStatus>, Error> {
-        self.status(self.job.ended(Instant::now().checked_add(limit)))
+        self.status(&self.job.ended(Instant::now().checked_add(limit)))
     }
 
     /// How it ended; None if it still runs.
@@ -153,14 +156,14 @@ impl Process {
     /// # Errors
     /// [`Error::Off`] if the machine went off before.
     pub fn try_wait(&self) -> Result<Option<ExitStatus>, Error> {
-        self.status(self.job.phase())
+        self.status(&self.job.phase())
     }
 
-    fn status(&self, phase: Phase) -> Result<Option<ExitStatus>, Error> {
+    fn status(&self, phase: &Phase) -> Result<Option<ExitStatus>, Error> {
         match phase {
-            Phase::Exited { status, .. } => Ok(Some(ExitStatus::from_raw(status))),
-            Phase::Starting | Phase::Running { .. } => Ok(None),
-            Phase::Failed { .. } | Phase::Lost { .. } => Err(Error::Off),
+            Phase::Exited { status, .. } => Ok(Some(ExitStatus::from_raw(*status))),
+            Phase::Starting | Phase::Created { .. } | Phase::Running { .. } => Ok(None),
+            Phase::Failed(_) | Phase::Lost { .. } => Err(Error::Off),
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! The guest's side is a program that reads a call from its stream, makes it and sends the result back. It has
 //! a buffer for what calls read and write; [`Arg`] says which bytes lie in it during a call.
-use crate::control::{Control, Message, Received};
+use crate::control::{Control, encode};
 use crate::process::{ExitStatus, Process};
 use crate::{Errno, Error, StreamReader, StreamWriter};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmlinux_boundary as boundary;
+use wasmlinux_boundary::{self as boundary, Message, Received};
 
 /// System call numbers (those of `asm-generic/unistd.h`, 32 bit) for [`HostTask::syscall`].
 #[allow(missing_docs, reason = "Linux's names and numbers")]
@@ -48,11 +48,14 @@ pub mod flags {
 const O_LARGEFILE: u32 = 0o100000;
 /// "Relative to the working directory", for the calls that take a directory.
 const AT_FDCWD: u32 = -100_i32 as u32;
+/// The longest message of a host task, in bytes: its whole buffer, and what is said beside.
+const ANSWER_MAX: u32 = boundary::TASK_BUFFER + 256;
 /// In the buffer every argument begins at a multiple of this, for the kernel's widest type.
 const ALIGN: usize = 16;
 
 /// An argument of a system call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Arg<'a> {
     /// A number. One of 64 bits is two arguments, the low word first.
     Word(u32),
@@ -78,6 +81,7 @@ impl std::fmt::Display for Fd {
 
 /// Whom [`HostTask::waitid`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitTarget {
     /// Any child.
     Any,
@@ -141,22 +145,24 @@ impl HostTask {
     pub(crate) fn start(control: &Arc<Control>) -> Result<HostTask, Error> {
         let stream = control.streams().allocate();
         let (writer, mut reader) = control.streams().open(stream);
-        let make = |id| {
-            let mut message = Message::new(boundary::TASK, id);
-            message.word(stream);
-            Ok(message)
+        let fill = |message: &mut Message| {
+            message.words(boundary::FIELD_CHANNEL, &[stream]);
         };
-        let started = control.start(None, make, |errno, _| Error::Task(errno));
+        let started = control.request(boundary::TASK, None, fill, |failure| Error::Task(failure.errno));
         let (job, pid) = started.inspect_err(|_| control.streams().guest_close(stream))?;
-        let hello = Received::read(&mut reader)?.ok_or(Error::TaskEnded)?;
-        let (Some(address), Some(size)) = (hello.word(1), hello.word(2)) else {
-            return Err(Error::Protocol("a short greeting from a host task"));
-        };
+        let hello = Received::read(&mut reader, ANSWER_MAX)?.ok_or(Error::TaskEnded)?;
         if hello.kind != boundary::TASK_HELLO {
             return Err(Error::Protocol("no greeting from a host task"));
         }
+        let place = hello.words(boundary::FIELD_BUFFER);
+        let [address, size] = place.map_err(|_| Error::Protocol("a short greeting from a host task"))?;
         let process = Process::new(control.clone(), job, pid);
-        Ok(HostTask { process, address, size: size as usize, channel: Mutex::new(Channel { writer, reader }) })
+        Ok(HostTask {
+            process,
+            address,
+            size: size.min(boundary::TASK_BUFFER) as usize,
+            channel: Mutex::new(Channel { writer, reader }),
+        })
     }
 
     /// Its process id in the guest.
@@ -184,15 +190,16 @@ impl HostTask {
             return Err(Error::TooLarge { what: "a system call's arguments", size: args.len(), limit: 6 });
         }
         let layout = self.layout(args)?;
+        let [a, b, c, d, e, f] = layout.words;
         let mut message = Message::new(boundary::TASK_CALL, 0);
-        message.word(nr);
-        for word in layout.words {
-            message.word(word);
-        }
-        message.word(layout.back.0 as u32).word(layout.back.1 as u32).bytes(&layout.send);
+        message
+            .words(boundary::FIELD_CALL, &[nr, a, b, c, d, e, f])
+            .words(boundary::FIELD_BACK, &[layout.back.0 as u32, layout.back.1 as u32])
+            .bytes(boundary::FIELD_DATA, &layout.send);
         let answer = self.exchange(message)?;
-        let (result, bytes) = match answer.payload.split_first_chunk() {
-            Some((result, bytes)) if bytes.len() == layout.back.1 => (i32::from_le_bytes(*result), bytes),
+        let data = answer.field(boundary::FIELD_DATA).map(|field| field.value);
+        let (result, bytes) = match (answer.words(boundary::FIELD_RESULT), data) {
+            (Ok([result]), Some(bytes)) if bytes.len() == layout.back.1 => (result as i32, bytes),
             _ => return Err(Error::Protocol("a result of the wrong length from a host task")),
         };
         for (index, start) in layout.places {
@@ -208,10 +215,10 @@ impl HostTask {
 
     /// Sends a call and waits for its result.
     fn exchange(&self, message: Message) -> Result<Received, Error> {
-        let bytes = message.finish()?;
+        let bytes = encode(message)?;
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         channel.writer.write_all(&bytes).map_err(|_| Error::TaskEnded)?;
-        match Received::read(&mut channel.reader) {
+        match Received::read(&mut channel.reader, ANSWER_MAX) {
             Ok(Some(answer)) if answer.kind == boundary::TASK_RESULT => Ok(answer),
             Ok(Some(_)) => Err(Error::Protocol("an unexpected message from a host task")),
             Ok(None) | Err(_) => Err(Error::TaskEnded),

@@ -3,6 +3,7 @@ use super::*;
 use crate::command::{Command, Stdio};
 use crate::task::{Arg, HostTask};
 use crate::{SpawnStep, flags, nr};
+use std::io::{self, Read};
 use wasmlinux_devices::Interrupt;
 
 /// The guest's processor: halts until an interrupt.
@@ -64,52 +65,49 @@ impl Write for End<'_> {
     }
 }
 
-fn message(kind: u32, id: u32, words: &[u32], bytes: &[u8]) -> Vec<u8> {
+fn message(kind: u32, id: u32, fields: &[(u32, &[u32])]) -> Vec<u8> {
     let mut message = Message::new(kind, id);
-    for word in words {
-        message.word(*word);
+    for (tag, words) in fields {
+        message.words(*tag, words);
     }
-    message.bytes(bytes);
     message.finish().unwrap()
 }
 
-/// A guest whose commands write their strings to standard output, then what they read, and exit with the number of arguments.
+fn next(stream: &mut End<'_>) -> io::Result<Option<Received>> {
+    Received::read(stream, boundary::PAYLOAD_MAX)
+}
+
+fn hello(newest: u32, oldest: u32) -> Vec<u8> {
+    message(boundary::HELLO, 0, &[(boundary::FIELD_VERSIONS, &[newest, oldest])])
+}
+
+/// A guest whose commands write what they were given to standard output, then what they read, and exit with the number of arguments.
 fn init(streams: &Streams, cpu: &Cpu) -> io::Result<()> {
     let end = |id| End { streams, cpu, id };
     let mut control = end(boundary::STREAM_CONTROL);
-    control.write_all(&message(boundary::READY, 0, &[], &[]))?;
-    while let Some(received) = Received::read(&mut control)? {
-        let words: Vec<u32> = (0..6).map_while(|index| received.word(index)).collect();
-        match (received.kind, words.as_slice()) {
-            (boundary::RUN, &[flags, stdin, stdout, _, argc, _]) => {
-                let strings = &received.payload[24..];
-                if strings.windows(7).any(|window| window == b"missing") {
-                    let failed = [Errno::ENOENT.0, boundary::FAILED_DIR];
-                    control.write_all(&message(boundary::FAILED, received.id, &failed, &[]))?;
-                    continue;
-                }
-                if strings.windows(6).any(|window| window == b"sudden") {
-                    end(stdout).write_all(strings)?;
-                    break;
-                }
-                control.write_all(&message(boundary::STARTED, received.id, &[100 + received.id], &[]))?;
-                if stdout != boundary::RUN_PATH {
-                    end(stdout).write_all(strings)?;
-                    io::copy(&mut end(stdin), &mut end(stdout))?;
-                    streams.guest_close(stdout);
-                    streams.guest_close(stdin);
-                }
-                if strings.windows(6).any(|window| window == b"reboot") {
-                    break;
-                }
-                control.write_all(&message(boundary::EXITED, received.id, &[argc << 8], &[]))?;
-                if flags & boundary::RUN_POWEROFF != 0 {
+    control.write_all(&hello(boundary::VERSION, boundary::VERSION_OLDEST))?;
+    let greeting = next(&mut control)?.unwrap();
+    assert_eq!((greeting.kind, greeting.id), (boundary::HELLO, 0));
+    assert_eq!(greeting.words(boundary::FIELD_VERSIONS), Ok([boundary::VERSION, boundary::VERSION_OLDEST]));
+    let mut created = None;
+    while let Some(received) = next(&mut control)? {
+        let id = received.id;
+        let pid: &[u32] = &[100 + id];
+        match received.kind {
+            boundary::CREATE if received.field(boundary::FIELD_START).is_none() => {
+                control.write_all(&message(boundary::CREATED, id, &[(boundary::FIELD_PID, pid)]))?;
+                created = Some(received);
+            }
+            boundary::CREATE | boundary::START => {
+                let asked = if received.kind == boundary::START { created.take().unwrap() } else { received };
+                if !run(&end, &mut control, &asked)? {
                     break;
                 }
             }
-            (boundary::TASK, &[stream]) => {
-                control.write_all(&message(boundary::STARTED, received.id, &[7], &[]))?;
-                task(end(stream), received.id)?;
+            boundary::TASK => {
+                let [stream] = received.words(boundary::FIELD_CHANNEL).unwrap();
+                control.write_all(&message(boundary::STARTED, id, &[(boundary::FIELD_PID, &[7])]))?;
+                task(end(stream), id)?;
             }
             other => panic!("{other:?}"),
         }
@@ -118,21 +116,58 @@ fn init(streams: &Streams, cpu: &Cpu) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the machine stays on.
+fn run<'a>(end: &impl Fn(u32) -> End<'a>, control: &mut End<'a>, asked: &Received) -> io::Result<bool> {
+    let values = asked.fields().filter(|field| field.tag != boundary::FIELD_START);
+    let text = values.map(|field| String::from_utf8_lossy(field.value).into_owned()).collect::<Vec<_>>().join("|");
+    let arguments = asked.field(boundary::FIELD_ARGUMENTS).and_then(boundary::Field::list).unwrap();
+    if text.contains("missing") {
+        let mut failed = Message::new(boundary::FAILED, asked.id);
+        failed.words(boundary::FIELD_ERRNO, &[Errno::ENOENT.0]);
+        failed.words(boundary::FIELD_STEP, &[boundary::STEP_DIRECTORY]).text(boundary::FIELD_TEXT, b"/missing");
+        control.write_all(&failed.finish().unwrap())?;
+        return Ok(true);
+    }
+    let streams = asked.fields().filter(|field| field.tag == boundary::FIELD_STREAM).filter_map(boundary::Field::words);
+    let streams: HashMap<u32, u32> = streams.map(|[descriptor, stream]| (descriptor, stream)).collect();
+    if arguments[0] == b"sudden" {
+        end(streams[&1]).write_all(text.as_bytes())?;
+        return Ok(false);
+    }
+    control.write_all(&message(boundary::STARTED, asked.id, &[(boundary::FIELD_PID, &[100 + asked.id])]))?;
+    if let (Some(stdin), Some(stdout)) = (streams.get(&0), streams.get(&1)) {
+        let (mut stdin, mut stdout) = (end(*stdin), end(*stdout));
+        stdout.write_all(text.as_bytes())?;
+        io::copy(&mut stdin, &mut stdout)?;
+        stdout.streams.guest_close(stdout.id);
+        stdin.streams.guest_close(stdin.id);
+    }
+    if arguments[0] == b"reboot" {
+        return Ok(false);
+    }
+    let status = [(arguments.len() as u32) << 8];
+    control.write_all(&message(boundary::EXITED, asked.id, &[(boundary::FIELD_STATUS, &status)]))?;
+    Ok(asked.field(boundary::FIELD_POWEROFF).is_none())
+}
+
 const BUFFER: u32 = 0x10_0000;
 
 /// A host task whose every call adds one to the bytes of its buffer, and gives the sum of its words. Calls of number 0 fail.
 fn task(mut stream: End<'_>, id: u32) -> io::Result<()> {
-    stream.write_all(&message(boundary::TASK_HELLO, id, &[7, BUFFER, 4096], &[]))?;
+    stream.write_all(&message(boundary::TASK_HELLO, id, &[(boundary::FIELD_BUFFER, &[BUFFER, 4096])]))?;
     let mut buffer = vec![0_u8; 4096];
-    while let Some(call) = Received::read(&mut stream)? {
+    while let Some(call) = next(&mut stream)? {
         assert_eq!(call.kind, boundary::TASK_CALL);
-        let word = |index| call.word(index).unwrap();
-        let sent = &call.payload[36..];
+        let words: [u32; 7] = call.words(boundary::FIELD_CALL).unwrap();
+        let [offset, length] = call.words(boundary::FIELD_BACK).unwrap().map(|word| word as usize);
+        let sent = call.field(boundary::FIELD_DATA).unwrap().value;
         buffer[..sent.len()].copy_from_slice(sent);
         buffer.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
-        let result = if word(0) == 0 { -9_i32 as u32 } else { (1..7).map(word).sum() };
-        let (offset, length) = (word(7) as usize, word(8) as usize);
-        stream.write_all(&message(boundary::TASK_RESULT, id, &[result], &buffer[offset..offset + length]))?;
+        let result = if words[0] == 0 { -9_i32 as u32 } else { words[1..].iter().sum() };
+        let mut answer = Message::new(boundary::TASK_RESULT, id);
+        answer.words(boundary::FIELD_RESULT, &[result]);
+        answer.bytes(boundary::FIELD_DATA, &buffer[offset..offset + length]);
+        stream.write_all(&answer.finish().unwrap())?;
     }
     stream.streams.guest_close(stream.id);
     Ok(())
@@ -157,7 +192,8 @@ fn a_command_gets_what_it_was_given() {
     child.stdin.take().unwrap().write_all(b"input").unwrap();
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(text, "/tmp\0prog\0a\0b c\0N=v\0/dev/null\0input");
+    assert!(text.starts_with("/tmp\0|prog\0a\0b c\0|N=v\0|"), "{text:?}");
+    assert!(text.ends_with("|\u{2}\0\0\0/dev/null\0input"), "{text:?}");
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal(), status.success()), (Some(3), None, false));
     assert_eq!(child.process().try_wait().unwrap(), Some(status));
@@ -182,6 +218,56 @@ fn failures_are_typed() {
 }
 
 #[test]
+fn another_version_is_an_error() {
+    for (newest, oldest) in [(boundary::VERSION + 5, boundary::VERSION + 1), (0, 0)] {
+        let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+        streams.connect(cpu.clone());
+        let control = Control::open(&streams).unwrap();
+        let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
+        end.write_all(&hello(newest, oldest)).unwrap();
+        let phase = control.ready(Duration::from_secs(20));
+        let Phase::Failed(failure) = phase else { panic!("{phase:?}") };
+        assert_eq!((failure.step, failure.errno), (boundary::STEP_VERSION, Errno::EPROTONOSUPPORT));
+    }
+    // One that is newer, and speaks ours too.
+    let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+    streams.connect(cpu.clone());
+    let control = Control::open(&streams).unwrap();
+    let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
+    end.write_all(&hello(boundary::VERSION + 1, boundary::VERSION)).unwrap();
+    assert_eq!(control.ready(Duration::from_secs(20)), Phase::Running { pid: 1 });
+}
+
+#[test]
+fn what_init_must_not_send_ends_the_channel() {
+    let endless = [u32::MAX.to_le_bytes(), [0; 4], [0; 4]].concat();
+    let halves = [8_u32.to_le_bytes(), [19, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [200, 0, 0, 0]].concat();
+    for bytes in [endless, halves] {
+        let (streams, cpu) = (Streams::new(), Arc::new(Cpu::default()));
+        streams.connect(cpu.clone());
+        let control = Control::open(&streams).unwrap();
+        let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
+        end.write_all(&bytes).unwrap();
+        assert!(control.off(Duration::from_secs(20)));
+    }
+}
+
+#[test]
+fn a_command_is_created_and_then_started() {
+    let control = guest();
+    let mut command = Command::new(control.clone(), "prog".into());
+    let created = command.stdin(Stdio::piped()).stdout(Stdio::piped()).create().unwrap();
+    assert_eq!(created.id(), 101);
+    let mut child = created.start().unwrap();
+    assert_eq!(child.id(), 101);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    // Another one may have been killed, or the machine may have gone off, before.
+    let created = command.create().unwrap();
+    control.send(Message::new(boundary::START, 2)).unwrap();
+    drop(created);
+}
+
+#[test]
 fn the_machine_goes_off() {
     let control = guest();
     assert!(!control.off(Duration::from_millis(1)));
@@ -197,7 +283,7 @@ fn a_panic_of_the_receiver_ends_the_machine_and_its_jobs() {
     streams.connect(cpu.clone());
     let control = Control::open(&streams).unwrap();
     let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
-    end.write_all(&message(PANIC, 0, &[], &[])).unwrap();
+    end.write_all(&message(PANIC, 0, &[])).unwrap();
     assert!(control.off(Duration::from_secs(20)));
     assert!(cpu.failed.lock().unwrap().as_ref().is_some_and(|why| why.contains("provoked")));
     assert!(matches!(Command::new(control, "more".into()).spawn(), Err(Error::Off)));
@@ -209,12 +295,13 @@ fn a_guest_that_does_not_listen_is_noticed() {
     streams.connect(cpu.clone());
     let control = Control::open(&streams).unwrap();
     let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
-    end.write_all(&message(boundary::READY, 0, &[], &[])).unwrap();
+    end.write_all(&hello(boundary::VERSION, boundary::VERSION_OLDEST)).unwrap();
     assert_eq!(control.ready(Duration::from_secs(20)), Phase::Running { pid: 1 });
-    assert!(control.is_heard(Duration::from_millis(1)), "nothing was said");
-    control.send(Message::new(boundary::KILL, 0)).unwrap();
+    assert!(next(&mut end).unwrap().is_some(), "a greeting");
+    assert!(control.is_heard(Duration::from_millis(1)), "nothing else was said");
+    control.send(Message::new(boundary::SIGNAL, 1)).unwrap();
     assert!(!control.is_heard(Duration::from_millis(20)));
-    assert!(Received::read(&mut end).unwrap().is_some());
+    assert!(next(&mut end).unwrap().is_some());
     assert!(control.is_heard(Duration::from_millis(20)));
 }
 
@@ -226,7 +313,7 @@ fn what_was_written_before_the_end_is_kept() {
         child.stdin = None;
         let mut text = String::new();
         child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, format!("/\0{name}\0/dev/null\0"));
+        assert!(text.starts_with(&format!("/\0|{name}\0|")), "{text:?}");
         assert!(matches!(child.wait(), Err(Error::Off)));
     }
 }

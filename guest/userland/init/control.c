@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control channel: takes the host's messages one by one, starts commands and host
- * tasks, and reports what becomes of them. Also reaps whatever else ends up as a child of process 1.
+ * The control channel: takes the host's messages one by one, starts commands, host tasks and
+ * processes for files, and reports what becomes of them. Nothing here waits for one of them. Also
+ * reaps whatever else ends up as a child of process 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,64 +21,132 @@
 /* How long SHUTDOWN waits for processes that have been asked to end, in milliseconds. */
 #define SHUTDOWN_GRACE 2000
 
-/* A command or host task that runs. */
+/* A command, host task or process for files. */
 struct job {
 	struct job *next;
 	pid_t pid;
-	uint32_t id, flags;
+	uint32_t id;
+	struct spawn *spawn;	/* until it has executed its program */
+	int has_failed;		/* it could not; its process still has to end */
+	struct command command;	/* as long; then only what is asked for here */
 };
 
 static struct job *jobs;
-static int channel, signals;
+static struct reader channel;
+static int signals;
 
 /* Without the host nothing can be started or reported. */
-static void report(uint32_t type, uint32_t id, const uint32_t *words, size_t count)
+static void require_host(int error)
 {
-	if (message_send(channel, type, id, words, count)) {
+	if (error) {
 		log_message(3, "the control channel is closed");
 		power_down(RB_POWER_OFF);
 	}
 }
 
-/* It does not run: a negative errno, and which step it comes from. */
-static void failed(uint32_t id, uint32_t flags, int error, uint32_t step)
+static void report(uint32_t type, uint32_t id, uint32_t tag, const uint32_t *words, size_t count)
 {
-	const uint32_t words[2] = { -error, step };
+	static struct writer writer;
 
-	report(CONTROL_FAILED, id, words, 2);
-	if (flags & CONTROL_RUN_POWEROFF)
+	writer_begin(&writer, type, id);
+	if (tag)
+		writer_words(&writer, tag, words, count);
+	require_host(writer_send(&writer, channel.fd));
+}
+
+static void report_word(uint32_t type, uint32_t id, uint32_t tag, uint32_t word)
+{
+	report(type, id, tag, &word, 1);
+}
+
+static void failed(uint32_t id, const struct failure *failure)
+{
+	require_host(failure_send(channel.fd, id, failure));
+}
+
+static void failed_for(uint32_t id, int error)
+{
+	const struct failure failure = { .error = error, .step = CONTROL_STEP_MESSAGE };
+
+	failed(id, &failure);
+}
+
+static struct job *find_job(uint32_t id)
+{
+	struct job *job = jobs;
+
+	while (job && job->id != id)
+		job = job->next;
+	return job;
+}
+
+static void free_job(struct job *job)
+{
+	struct job **link = &jobs;
+	int power_off = job->command.power_off;
+
+	while (*link && *link != job)
+		link = &(*link)->next;
+	if (*link)
+		*link = job->next;
+	if (job->spawn)
+		spawn_free(job->spawn);
+	command_free(&job->command);
+	free(job);
+	if (power_off)
 		power_down(RB_POWER_OFF);
 }
 
-static void started(uint32_t id, uint32_t flags, pid_t pid)
+/* It runs: what it was made of is not needed any more. */
+static void started(struct job *job)
 {
-	const uint32_t word = pid;
-	struct job *job = malloc(sizeof *job);
+	struct command rest = {
+		.terminal = job->command.terminal, .power_off = job->command.power_off,
+		.fds = { -1, -1, -1 }
+	};
 
-	if (!job) {
-		kill(pid, SIGKILL);
-		failed(id, flags, -ENOMEM, CONTROL_FAILED_EXEC);
-		return;
+	report_word(CONTROL_STARTED, job->id, CONTROL_FIELD_PID, job->pid);
+	spawn_free(job->spawn);
+	job->spawn = NULL;
+	command_free(&job->command);
+	job->command = rest;
+}
+
+static enum spawned settle(struct job *job)
+{
+	struct failure failure;
+	enum spawned state = spawn_state(job->spawn, &failure);
+
+	if (state == SPAWN_CREATED)
+		report_word(CONTROL_CREATED, job->id, CONTROL_FIELD_PID, job->pid);
+	if (state == SPAWN_STARTED)
+		started(job);
+	if (state == SPAWN_FAILED) {
+		failed(job->id, &failure);
+		/* The process is on its memory until it has ended. */
+		job->has_failed = 1;
 	}
-	*job = (struct job){ .next = jobs, .pid = pid, .id = id, .flags = flags };
-	jobs = job;
-	report(CONTROL_STARTED, id, &word, 1);
+	return state;
+}
+
+static int is_starting(const struct job *job)
+{
+	return job->spawn && !job->has_failed;
 }
 
 static void ended(pid_t pid, uint32_t status)
 {
-	for (struct job **link = &jobs; *link; link = &(*link)->next) {
-		struct job *job = *link, copy = *job;
+	struct job *job = jobs;
 
-		if (copy.pid != pid)
-			continue;
-		*link = copy.next;
-		free(job);
-		report(CONTROL_EXITED, copy.id, &status, 1);
-		if (copy.flags & CONTROL_RUN_POWEROFF)
-			power_down(RB_POWER_OFF);
+	while (job && job->pid != pid)
+		job = job->next;
+	if (!job)
 		return;
-	}
+	while (is_starting(job) && settle(job) == SPAWN_CREATED)
+		;
+	if (!job->has_failed)
+		report_word(CONTROL_EXITED, job->id, CONTROL_FIELD_STATUS, status);
+	free_job(job);
 }
 
 static void reap(void)
@@ -89,116 +158,165 @@ static void reap(void)
 		ended(pid, status);
 }
 
-/*
- * Opens the three streams of a command. A stream of the machine is opened once, however many of
- * the descriptors it serves; a path each time that it is given.
- */
-static int open_streams(const uint32_t numbers[3], char **paths, int fds[3])
+/* Makes the process of a job whose command is complete. */
+static void begin(struct job *job)
 {
-	for (int i = 0; i < 3; i++) {
-		int flags = i ? O_WRONLY : O_RDONLY, first = i;
+	struct failure failure;
 
-		if (numbers[i] == CONTROL_RUN_PATH) {
-			fds[i] = open(*paths++, flags | (i ? O_CREAT : 0) | O_CLOEXEC | O_NOCTTY, 0666);
-		} else {
-			for (int j = i; j--;)
-				if (numbers[j] == numbers[i])
-					first = j;
-			if (!i && (numbers[1] == numbers[0] || numbers[2] == numbers[0]))
-				flags = O_RDWR;
-			fds[i] = first < i ? fds[first] : stream_open(numbers[i], flags);
-		}
-		if (fds[i] < 0)
-			return -errno;
+	job->next = jobs;
+	jobs = job;
+	job->spawn = spawn_begin(&job->command, &job->pid, &failure);
+	if (!job->spawn) {
+		failed(job->id, &failure);
+		free_job(job);
+		return;
 	}
-	return 0;
+	command_close(&job->command);
 }
 
-/* The stream of a terminal, its rows, its columns */
-static int open_terminal(const uint32_t words[3], int fds[3])
+static struct job *new_job(uint32_t id)
 {
-	fds[0] = fds[1] = fds[2] = terminal_open(words[0], words[1], words[2]);
-	return fds[0] < 0 ? -errno : 0;
+	struct job *job = find_job(id) ? NULL : calloc(1, sizeof *job);
+
+	if (!job) {
+		failed_for(id, find_job(id) ? EEXIST : ENOMEM);
+		return NULL;
+	}
+	job->id = id;
+	job->command = (struct command){ .fds = { -1, -1, -1 } };
+	return job;
 }
 
-static void resize(const unsigned char *payload, size_t length)
+static void create(const struct message *message)
 {
+	struct job *job = new_job(message->id);
+	struct failure failure;
+
+	if (!job)
+		return;
+	if (command_parse(&job->command, message, &failure)) {
+		failed(job->id, &failure);
+		free_job(job);
+		return;
+	}
+	begin(job);
+}
+
+/*
+ * Another process of this program, under the name that says what for, with a stream as descriptor
+ * 0.
+ */
+static void serve_on_stream(struct message *message, char *name, int takes_path)
+{
+	struct job *job = new_job(message->id);
+	struct failure failure = { .step = CONTROL_STEP_MESSAGE, .error = EPROTO };
+	struct command *command;
+	struct field field;
+	char *path = NULL, *follow = NULL;
+	uint32_t stream = 0;
+
+	if (!job)
+		return;
+	command = &job->command;
+	while (field_next(message, &field)) {
+		if (field.tag == CONTROL_FIELD_CHANNEL && !field_words(&field, &stream, 1))
+			continue;
+		if (field.tag == CONTROL_FIELD_PATH && takes_path && (path = field_text(&field, 0)))
+			continue;
+		if (field.tag == CONTROL_FIELD_FOLLOW && takes_path && (follow = "follow"))
+			continue;
+		if (field.tag & CONTROL_FIELD_REQUIRED) {
+			failure.error = EPROTONOSUPPORT;
+			stream = 0;
+			break;
+		}
+	}
+	if (stream >= CONTROL_STREAM_FIRST && !takes_path == !path) {
+		failure = (struct failure){ .step = CONTROL_STEP_STREAM };
+		command->fds[0] = stream_open(stream, O_RDWR);
+		command->memory = (void *)(path ? strdup(path) : NULL);
+		command->argv = calloc(4, sizeof *command->argv);
+		command->envp = calloc(1, sizeof *command->envp);
+		if (command->fds[0] < 0)
+			failure.error = errno;
+		else if (!command->argv || !command->envp || (path && !command->memory))
+			failure.error = ENOMEM;
+	}
+	if (failure.error) {
+		failed(job->id, &failure);
+		free_job(job);
+		return;
+	}
+	command->argv[0] = name;
+	command->argv[1] = (char *)command->memory;
+	command->argv[2] = follow;
+	command->file = "/proc/self/exe";
+	command->directory = "/";
+	command->paths[1] = command->paths[2] = "/dev/null";
+	command->start = 1;
+	begin(job);
+}
+
+static void start(const struct message *message)
+{
+	struct job *job = find_job(message->id);
+
+	if (!job || !is_starting(job))
+		failed_for(message->id, job ? EBUSY : ESRCH);
+	else
+		spawn_start(job->spawn);
+}
+
+/*
+ * A process that has just ended is no error; its number may be another's by now, so it is found by
+ * its job.
+ */
+static void send_signal(struct message *message)
+{
+	struct job *job = find_job(message->id);
+	uint32_t number = 0;
+	int group = 0;
+	struct field field;
+
+	while (field_next(message, &field)) {
+		if (field.tag == CONTROL_FIELD_SIGNAL)
+			field_words(&field, &number, 1);
+		group |= field.tag == CONTROL_FIELD_WHOLE_GROUP;
+	}
+	if (job && job->pid > 0)
+		kill(group ? -job->pid : job->pid, (int)number);
+}
+
+static void resize(struct message *message)
+{
+	struct job *job = find_job(message->id);
+	uint32_t size[2];
+	struct field field;
 	int fd;
 
-	/* The session may just have ended: that is no error. */
-	if (length == 12 && (fd = terminal_open(word_at(payload, 0), word_at(payload, 1),
-						 word_at(payload, 2))) >= 0)
-		close(fd);
+	while (job && job->command.terminal && field_next(message, &field))
+		if (field.tag == CONTROL_FIELD_SIZE && !field_words(&field, size, 2) &&
+		    (fd = terminal_open(job->command.terminal, size[0], size[1])) >= 0)
+			close(fd);
 }
 
-/* Descriptors that are the same are so for one stream. */
-static void close_streams(const int fds[3])
+/* The host speaks first, too. What it cannot be told in its language is told in the log. */
+static void greet(struct message *message)
 {
-	for (int i = 0; i < 3; i++)
-		if (fds[i] >= 0 && !(i && fds[0] == fds[i]) && !(i == 2 && fds[1] == fds[2]))
-			close(fds[i]);
-}
+	const struct failure failure = { .error = EPROTONOSUPPORT, .step = CONTROL_STEP_VERSION };
+	uint32_t versions[2] = { 0, 0 };
+	struct field field;
 
-static void run_command(uint32_t id, unsigned char *payload, size_t length)
-{
-	enum { WORDS = 6 };
-	struct command command;
-	uint32_t flags, numbers[3], step = CONTROL_FAILED_STREAM, paths = 0;
-	int fds[3] = { -1, -1, -1 };
-	pid_t pid;
-
-	if (length < WORDS * 4) {
-		failed(id, 0, -EINVAL, CONTROL_FAILED_EXEC);
+	while (field_next(message, &field))
+		if (field.tag == CONTROL_FIELD_VERSIONS)
+			field_words(&field, versions, 2);
+	if (versions[0] >= CONTROL_VERSION_OLDEST && versions[1] <= CONTROL_VERSION)
 		return;
-	}
-	flags = word_at(payload, 0);
-	for (int i = 0; i < 3; i++) {
-		numbers[i] = word_at(payload, 1 + i);
-		if (!(flags & CONTROL_RUN_TERMINAL))
-			paths += numbers[i] == CONTROL_RUN_PATH;
-	}
-	if (command_parse(&command, word_at(payload, 4), word_at(payload, 5), paths,
-			  (char *)payload + WORDS * 4, length - WORDS * 4)) {
-		failed(id, flags, -EINVAL, CONTROL_FAILED_EXEC);
-		return;
-	}
-	make_folders(command.cwd);
-	command.terminal = !!(flags & CONTROL_RUN_TERMINAL);
-	if (command.terminal)
-		pid = open_terminal(numbers, fds);
-	else
-		pid = open_streams(numbers, command.paths, fds);
-	if (!pid)
-		pid = spawn(&command, fds, &step);
-	close_streams(fds);
-	command_free(&command);
-	if (pid < 0)
-		failed(id, flags, pid, step);
-	else
-		started(id, flags, pid);
-}
-
-/* A host task is this program under another name, with its stream as descriptor 0. */
-static void run_host_task(uint32_t id, const unsigned char *payload, size_t length)
-{
-	char *argv[] = { "hosttask", NULL }, *envp[] = { NULL };
-	struct command command = {
-		.file = "/proc/self/exe", .cwd = "/", .argv = argv, .envp = envp
-	};
-	uint32_t step = CONTROL_FAILED_STREAM;
-	int fds[3] = { -1, -1, -1 };
-	pid_t pid = -EINVAL;
-
-	if (length == 4) {
-		fds[0] = stream_open(word_at(payload, 0), O_RDWR);
-		fds[1] = fds[2] = fds[0] < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-		pid = fds[1] < 0 ? -errno : spawn(&command, fds, &step);
-		close_streams(fds);
-	}
-	if (pid < 0)
-		failed(id, 0, pid, step);
-	else
-		started(id, 0, pid);
+	log_message(3, "the host speaks versions %u to %u of the control protocol, this init %u to %u",
+		    (unsigned)versions[1], (unsigned)versions[0], CONTROL_VERSION_OLDEST,
+		    CONTROL_VERSION);
+	failed(0, &failure);
+	power_down(RB_POWER_OFF);
 }
 
 static long long milliseconds(void)
@@ -233,67 +351,102 @@ static void shut_down(int how)
 	power_down(how);
 }
 
-static void handle(const struct message *message, unsigned char *payload)
+static void handle(struct message *message)
 {
 	switch (message->type) {
-	case CONTROL_RUN:
-		run_command(message->id, payload, message->length);
+	case CONTROL_HELLO:
+		greet(message);
 		break;
-	case CONTROL_TASK:
-		run_host_task(message->id, payload, message->length);
+	case CONTROL_CREATE:
+		create(message);
 		break;
-	case CONTROL_KILL:
-		/* The process may just have ended: that is no error. */
-		if (message->length == 8)
-			kill((pid_t)word_at(payload, 0), (int)word_at(payload, 1));
+	case CONTROL_START:
+		start(message);
+		break;
+	case CONTROL_SIGNAL:
+		send_signal(message);
 		break;
 	case CONTROL_RESIZE:
-		resize(payload, message->length);
+		resize(message);
+		break;
+	case CONTROL_TASK:
+		serve_on_stream(message, "hosttask", 0);
+		break;
+	case CONTROL_FILES_IN:
+		serve_on_stream(message, "files-in", 0);
+		break;
+	case CONTROL_FILES_OUT:
+		serve_on_stream(message, "files-out", 1);
 		break;
 	case CONTROL_SHUTDOWN:
 		shut_down(RB_POWER_OFF);
 		break;
 	default:
-		log_message(4, "a message of unknown type %u", (unsigned)message->type);
+		failed_for(message->id, ENOSYS);
 	}
 }
 
-static void skip(size_t length)
-{
-	char piece[256];
-
-	while (length) {
-		size_t part = length < sizeof piece ? length : sizeof piece;
-
-		if (read_all(channel, piece, part))
-			power_down(RB_POWER_OFF);
-		length -= part;
-	}
-}
-
-/* One whole message: the host sends them in one piece, so the wait for the rest is short. */
+/* All that has come. A message that has not come whole is waited for in poll(), with others. */
 static void receive(void)
 {
 	struct message message;
-	unsigned char *payload;
+	int result;
 
-	if (read_all(channel, &message, sizeof message))
+	if (reader_fill(&channel))
 		power_down(RB_POWER_OFF);
-	if (message.length > CONTROL_PAYLOAD_MAX) {
-		log_message(3, "a message of %u bytes", (unsigned)message.length);
-		power_down(RB_POWER_OFF);
+	while ((result = reader_next(&channel, &message))) {
+		if (result > 0) {
+			handle(&message);
+			continue;
+		}
+		failed_for(message.id, -result);
+		/* Where the next one begins is not known. */
+		if (result == -EMSGSIZE)
+			power_down(RB_POWER_OFF);
 	}
-	payload = malloc(message.length + 1);
-	if (!payload) {
-		skip(message.length);
-		/* What it was may not be known to the host; that it failed is. */
-		failed(message.id, 0, -ENOMEM, CONTROL_FAILED_EXEC);
-		return;
+}
+
+/* Those that start, and may have news. */
+static void look_after(const struct pollfd *polled, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct job *job = jobs;
+
+		if (!polled[i].revents)
+			continue;
+		while (job && !(is_starting(job) && spawn_fd(job->spawn) == polled[i].fd))
+			job = job->next;
+		if (job)
+			settle(job);
 	}
-	if (read_all(channel, payload, message.length))
-		power_down(RB_POWER_OFF);
-	handle(&message, payload);
-	free(payload);
+}
+
+/*
+ * What is waited for: the channel, signals, and the jobs that start. With too little memory not all
+ * of these.
+ */
+static size_t list_waits(struct pollfd **waits)
+{
+	static size_t room;
+	size_t count = 2;
+
+	for (struct job *job = jobs; job; job = job->next)
+		count += is_starting(job);
+	if (count > room) {
+		struct pollfd *more = realloc(*waits, (count + 8) * sizeof *more);
+
+		if (more) {
+			*waits = more;
+			room = count + 8;
+		}
+	}
+	(*waits)[0] = (struct pollfd){ .fd = channel.fd, .events = POLLIN };
+	(*waits)[1] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	count = 2;
+	for (struct job *job = jobs; job && count < room; job = job->next)
+		if (is_starting(job))
+			(*waits)[count++] = (struct pollfd){ .fd = spawn_fd(job->spawn), .events = POLLIN };
+	return count;
 }
 
 /* Children are reaped by the caller, so SIGCHLD says nothing more. */
@@ -313,25 +466,29 @@ static void take_signal(void)
 
 void control_serve(int control_channel, int signal_fd)
 {
-	channel = control_channel;
+	static const uint32_t versions[2] = { CONTROL_VERSION, CONTROL_VERSION_OLDEST };
+	struct pollfd *waits = calloc(2, sizeof *waits);
+
+	channel = (struct reader){ .fd = control_channel, .limit = CONTROL_PAYLOAD_MAX };
 	signals = signal_fd;
-	report(CONTROL_READY, 0, NULL, 0);
+	if (!waits)
+		power_down(RB_POWER_OFF);
+	report(CONTROL_HELLO, 0, CONTROL_FIELD_VERSIONS, versions, 2);
 	for (;;) {
-		struct pollfd wait[2] = {
-			{ .fd = channel, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN },
-		};
+		size_t count = list_waits(&waits);
 		/* Without a signalfd, children are looked for now and then. */
-		int ready = poll(wait, 2, signals < 0 && jobs ? 10 : -1);
+		int ready = poll(waits, count, signals < 0 && jobs ? 10 : -1);
 
 		if (ready < 0 && errno != EINTR) {
 			log_message(3, "poll: %s", strerror(errno));
 			power_down(RB_POWER_OFF);
 		}
-		if (ready > 0 && wait[1].revents)
+		if (ready > 0 && waits[1].revents)
 			take_signal();
+		if (ready > 0)
+			look_after(waits + 2, count - 2);
 		reap();
-		if (ready > 0 && wait[0].revents)
+		if (ready > 0 && waits[0].revents)
 			receive();
 	}
 }

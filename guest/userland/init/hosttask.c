@@ -28,33 +28,42 @@ static long call(uint32_t nr, const uint32_t *a)
 }
 
 /* One call. 0, or -1 when the host has gone or does not keep to the rules. */
-static int serve(void)
+static int serve(struct reader *reader)
 {
+	static struct writer writer;
 	struct message message;
-	uint32_t words[9], head[4], back, length;
+	struct field field;
+	uint32_t words[7], back[2] = { 0, 0 }, result;
+	int has_call = 0;
 
-	if (read_all(STREAM_FD, &message, sizeof message) ||
-	    message.type != CONTROL_TASK_CALL || message.length < sizeof words ||
-	    message.length - sizeof words > CONTROL_TASK_BUFFER ||
-	    read_all(STREAM_FD, words, sizeof words) ||
-	    read_all(STREAM_FD, buffer, message.length - sizeof words))
+	if (reader_take(reader, &message) != 1 || message.type != CONTROL_TASK_CALL)
 		return -1;
-	back = words[7];
-	length = words[8];
-	if (back > CONTROL_TASK_BUFFER || length > CONTROL_TASK_BUFFER - back)
+	while (field_next(&message, &field)) {
+		if (field.tag == CONTROL_FIELD_CALL && !field_words(&field, words, 7))
+			has_call = 1;
+		else if (field.tag == CONTROL_FIELD_BACK && !field_words(&field, back, 2))
+			continue;
+		else if (field.tag == CONTROL_FIELD_DATA && field.length <= CONTROL_TASK_BUFFER)
+			memcpy(buffer, field.value, field.length);
+		else if (field.tag & CONTROL_FIELD_REQUIRED)
+			return -1;
+	}
+	if (!has_call || back[0] > CONTROL_TASK_BUFFER || back[1] > CONTROL_TASK_BUFFER - back[0])
 		return -1;
 
-	head[3] = (uint32_t)call(words[0], words + 1);
-	head[0] = sizeof *head + length;
-	head[1] = CONTROL_TASK_RESULT;
-	head[2] = message.id;
-	return write_all(STREAM_FD, head, sizeof head) ||
-	       write_all(STREAM_FD, buffer + back, length) ? -1 : 0;
+	result = (uint32_t)call(words[0], words + 1);
+	writer_begin(&writer, CONTROL_TASK_RESULT, message.id);
+	writer_words(&writer, CONTROL_FIELD_RESULT, &result, 1);
+	writer_announce(&writer, CONTROL_FIELD_DATA, back[1]);
+	return writer_send(&writer, STREAM_FD) ||
+	       write_all(STREAM_FD, buffer + back[0], back[1]) ? -1 : 0;
 }
 
 int hosttask_serve(void)
 {
-	uint32_t hello[3];
+	struct reader reader = { .fd = STREAM_FD, .limit = CONTROL_TASK_BUFFER + 256 };
+	static struct writer writer;
+	uint32_t place[2];
 	int null = open("/dev/null", O_RDWR);
 
 	if (dup3(0, STREAM_FD, O_CLOEXEC) < 0 || null < 0 || dup2(null, 0) < 0)
@@ -66,12 +75,13 @@ int hosttask_serve(void)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
 		return 1;
-	hello[0] = getpid();
-	hello[1] = (uint32_t)(uintptr_t)buffer;
-	hello[2] = CONTROL_TASK_BUFFER;
-	if (message_send(STREAM_FD, CONTROL_TASK_HELLO, 0, hello, 3))
+	place[0] = (uint32_t)(uintptr_t)buffer;
+	place[1] = CONTROL_TASK_BUFFER;
+	writer_begin(&writer, CONTROL_TASK_HELLO, 0);
+	writer_words(&writer, CONTROL_FIELD_BUFFER, place, 2);
+	if (writer_send(&writer, STREAM_FD))
 		return 1;
-	while (!serve())
+	while (!serve(&reader))
 		;
 	return 0;
 }

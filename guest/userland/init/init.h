@@ -7,9 +7,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "control.h"
+#include "message.h"
 
-/* log.c: one line into the kernel's log. Levels are the kernel's: 3 error, 4 warning, 6 information. */
+/*
+ * log.c: one line into the kernel's log. Levels are the kernel's: 3 error, 4 warning, 6
+ * information.
+ */
 void log_open(void);
 void log_message(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -21,8 +24,16 @@ void log_message(int level, const char *format, ...)
 void mounts_first(void);
 void mounts_rest(void);
 
-/* files.c: makes the files that the host sends. Without all of them the machine goes off. */
+/*
+ * files.c: makes the files that the host sends at boot. Without all of them the machine goes off.
+ */
 void files_receive(void);
+/*
+ * Makes the files that come on a stream, or sends those of a path (of what it leads to, if it is a
+ * link): processes of their own. The exit status.
+ */
+int files_take(int fd);
+int files_give(int fd, const char *path, int follow);
 
 /* network.c: loopback and, if there is one, the Ethernet. Failures are logged. */
 void network_up(void);
@@ -39,47 +50,93 @@ int stream_open(unsigned stream, int flags);
 unsigned driver_major(const char *name);
 
 /*
- * terminal.c: opens the line behind a stream and gives it a size; a descriptor, close-on-exec, or -1 and errno.
+ * terminal.c: opens the line behind a stream and gives it a size; a descriptor, close-on-exec, or
+ * -1 and errno.
  */
 int terminal_open(unsigned stream, unsigned rows, unsigned columns);
 
-/* message.c: messages over a stream. Whole ones only; 0, or -1 when the other side has gone. */
-struct message {
-	uint32_t length, type, id;
+/*
+ * Why something cannot be: a number of Linux's, CONTROL_STEP_*, and what it was done with, or NULL.
+ */
+struct failure {
+	int error;
+	uint32_t step;
+	const char *text;
 };
 
-int read_all(int fd, void *data, size_t length);
-int write_all(int fd, const void *data, size_t length);
-int message_send(int fd, uint32_t type, uint32_t id, const uint32_t *words, size_t count);
-uint32_t word_at(const unsigned char *bytes, size_t index);
+/* A message that says so. */
+int failure_send(int fd, uint32_t id, const struct failure *failure);
 
-/* A command line out of a message. */
+/* user.c: whom a command runs as. Zero at first, and then root. */
+struct user {
+	int set;
+	uid_t uid;
+	gid_t gid, *groups;
+	size_t count;
+	char *home;
+};
+
+/* NAME or NUMBER, perhaps a colon and a group. `text` is cut into these. 0, or a negative errno. */
+int user_find(struct user *user, char *text, struct failure *failure);
+/* One more group, by name or number. */
+int user_add_group(struct user *user, const char *name);
+void user_free(struct user *user);
+
+/* command.c: a command as a message describes it. */
+struct limit {
+	uint32_t resource;
+	uint64_t soft, hard;
+};
+
 struct command {
 	const char *file;	/* NULL: the first argument, looked for in PATH */
-	const char *cwd;
-	char **argv, **envp, **paths;
-	int terminal;		/* descriptor 0 becomes the controlling terminal */
+	const char *directory;
+	char **argv, **envp;
+	int fds[3];		/* above 2; -1: open the path */
+	char *paths[3];
+	uint32_t terminal, rows, columns;	/* the stream of its terminal, or 0 */
+	int power_off, start;
+	struct user user;
+	struct limit *limits;
+	size_t limit_count;
+	unsigned char *memory;	/* of its texts */
 };
 
-/*
- * `text` holds, one after the other, the working directory, `argc` arguments, `envc`
- * variables and `paths` paths, and must live as long as the command. 0, or -1 if it does not.
- */
-int command_parse(struct command *command, uint32_t argc, uint32_t envc, uint32_t paths,
-		  char *text, size_t length);
+/* Takes a message apart and opens what the command is given. 0, or a negative errno. */
+int command_parse(struct command *command, const struct message *message,
+		  struct failure *failure);
+/* Closes what is open here. What the child has stays open. */
+void command_close(struct command *command);
 void command_free(struct command *command);
 
 /*
- * spawn.c: runs a command as the leader of a session of its own, with these descriptors as
- * its 0, 1 and 2 (each above 2). Returns its process id once it runs, or a negative errno
- * and in `step` what failed (CONTROL_FAILED_*).
+ * spawn.c: a process that becomes a command, as the leader of a session of its own. It is on this
+ * process's memory until it has executed the program, so `command` must stay, and be as it was
+ * given.
  */
-pid_t spawn(const struct command *command, const int fds[3], uint32_t *step);
+struct spawn;
+
+/* Whether it has come so far. */
+enum spawned { SPAWN_PENDING, SPAWN_CREATED, SPAWN_STARTED, SPAWN_FAILED };
+
+/* Makes the process. NULL, and why. */
+struct spawn *spawn_begin(const struct command *command, pid_t *pid, struct failure *failure);
+/* Readable when there is news. */
+int spawn_fd(const struct spawn *spawn);
+/* The news; does not wait. `failure` is set with SPAWN_FAILED. */
+enum spawned spawn_state(struct spawn *spawn, struct failure *failure);
+/* Lets one go on that was created only. */
+void spawn_start(struct spawn *spawn);
+/* After SPAWN_STARTED or SPAWN_FAILED, or when the process has ended. */
+void spawn_free(struct spawn *spawn);
 
 /* Makes a folder and those above it, as far as they are absent. */
 void make_folders(const char *path);
 
-/* hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host has gone. */
+/*
+ * hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host
+ * has gone.
+ */
 int hosttask_serve(void);
 
 /* control.c: serves the control channel, forever. `signals` is a signalfd or -1. */

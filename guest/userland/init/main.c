@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The first process of a machine that the library drives: it sets the system up, then
- * starts what the host asks for over the control channel. The same program, called
- * "hosttask", is a process that the host uses as its own (hosttask.c); called "control",
- * it serves the control channel of a machine whose first process is another init, which
- * the kernel's parameter SYSTEM_INIT names.
+ * starts what the host asks for over the control channel. The same program under another
+ * name is a process that the host uses as its own ("hosttask", hosttask.c), one that takes
+ * or gives files ("files-in", "files-out", files.c), or, as "control", serves the control
+ * channel of a machine whose first process is another init, which the kernel's parameter
+ * SYSTEM_INIT names.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,13 +71,30 @@ static void wait_for_init(void)
 	close(STDIN_FILENO);
 }
 
+/* Waits until a process has executed its program. 0, or a negative errno. */
+static int await_spawn(struct spawn *spawn)
+{
+	struct pollfd wait = { .fd = spawn_fd(spawn), .events = POLLIN };
+	struct failure failure = { 0 };
+	enum spawned state;
+
+	while ((state = spawn_state(spawn, &failure)) == SPAWN_PENDING)
+		poll(&wait, 1, -1);
+	spawn_free(spawn);
+	return -failure.error;
+}
+
 /* Becomes another init, with this program beside it for the control channel. Returns if that cannot be. */
 static void hand_over(const char *path)
 {
 	char *argv[] = { "control", NULL }, *none[] = { NULL };
-	struct command control = { .file = "/proc/self/exe", .cwd = "/", .argv = argv, .envp = none };
-	int fds[3] = { 0, 1, 2 }, began[2];
-	uint32_t step;
+	struct command control = {
+		.file = "/proc/self/exe", .directory = "/", .argv = argv, .envp = none,
+		.fds = { -1, -1, -1 }, .paths = { NULL, "/dev/null", "/dev/null" }, .start = 1
+	};
+	struct failure failure;
+	struct spawn *spawn;
+	int began[2];
 	pid_t pid;
 
 	if (access(path, X_OK)) {
@@ -87,10 +106,12 @@ static void hand_over(const char *path)
 		log_message(3, "no pipe: %s", strerror(errno));
 		return;
 	}
-	fds[0] = began[0];
-	pid = spawn(&control, fds, &step);
-	if (pid < 0) {
-		log_message(3, "no control process: %s", strerror(-pid));
+	control.fds[0] = began[0];
+	spawn = spawn_begin(&control, &pid, &failure);
+	if (spawn)
+		failure.error = -await_spawn(spawn);
+	if (failure.error) {
+		log_message(3, "no control process: %s", strerror(failure.error));
 		return;
 	}
 	unsetenv("SYSTEM_INIT");
@@ -106,6 +127,10 @@ int main(int argc, char **argv)
 
 	if (!strcmp(name, "hosttask"))
 		return hosttask_serve();
+	if (!strcmp(name, "files-in"))
+		return files_take(STDIN_FILENO);
+	if (!strcmp(name, "files-out") && argc > 1)
+		return files_give(STDIN_FILENO, argv[1], argc > 2);
 
 	umask(022);
 	if (strcmp(name, "control")) {

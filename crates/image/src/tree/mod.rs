@@ -37,6 +37,7 @@ pub const PATH_MAX: usize = 4096;
 
 /// The kind of a device node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Device {
     /// Character device.
     Char,

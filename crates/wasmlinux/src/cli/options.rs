@@ -5,7 +5,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use wasmlinux::{MEMORY_DEFAULT, MEMORY_MAX, Publish, PublishError};
+use wasmlinux::{MEMORY_DEFAULT, MEMORY_MAX, Publish, PublishError, Resource};
 
 /// Linux in one file: the real kernel, compiled to WebAssembly, runs the command.
 #[derive(Debug, Parser)]
@@ -76,6 +76,18 @@ pub(crate) struct Run {
     /// Working directory of the command; made if absent. The default is `/`, and `/root` for a shell in a terminal
     #[arg(short = 'w', long = "workdir", value_name = "DIR", value_parser = OsStringValueParser::new().try_map(folder))]
     pub(crate) dir: Option<OsString>,
+
+    /// Whom the command runs as, by names or numbers of the machine's /etc/passwd and /etc/group. The default is root
+    #[arg(short = 'u', long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<OsString>,
+
+    /// Add a group to those of the command
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group_add: Vec<OsString>,
+
+    /// Limit a resource of the command, such as nofile=1024:2048, core=0, nproc=100; -1 is no limit
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = Ulimit::parse)]
+    pub(crate) ulimit: Vec<Ulimit>,
 
     /// Make busybox's init the first process, which starts the services of `/etc/inittab`; so it is for a shell in a terminal
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
@@ -189,6 +201,36 @@ fn switch(text: &str) -> Result<bool, String> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("give true or false".into()),
+    }
+}
+
+/// What one `--ulimit` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ulimit {
+    pub(crate) resource: Resource,
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
+}
+
+impl Ulimit {
+    /// `NAME=SOFT[:HARD]`, as docker takes it.
+    fn parse(text: &str) -> Result<Ulimit, String> {
+        let (name, limits) = text.split_once('=').ok_or("give NAME=SOFT[:HARD], such as nofile=1024")?;
+        let resource = Resource::ALL.into_iter().find(|resource| resource.name() == name);
+        let resource = resource.ok_or_else(|| {
+            let names: Vec<_> = Resource::ALL.into_iter().map(Resource::name).collect();
+            format!("no such resource; there are {}", names.join(", "))
+        })?;
+        let number = |text: &str| match text {
+            "-1" | "unlimited" => Ok(u64::MAX),
+            _ => text.parse().map_err(|_| format!("`{text}` is not a number; -1 is no limit")),
+        };
+        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+        let (soft, hard) = (number(soft)?, number(hard)?);
+        if soft > hard {
+            return Err("the soft limit, which comes first, must not be above the hard one".into());
+        }
+        Ok(Ulimit { resource, soft, hard })
     }
 }
 
@@ -314,6 +356,16 @@ mod tests {
         assert_eq!(run(&["-i=false", "-t=0", "--init=F", "--rm=false", "--sig-proxy=true", "true"]), Some(none));
         assert_eq!(run(&["--rm", "true", "--init"]), Some([false, false, false, true, false, true]));
         assert_eq!(run(&["--rm=maybe", "true"]), None);
+    }
+
+    #[test]
+    fn limits_are_dockers() {
+        let limit = |resource, soft, hard| Ok(Ulimit { resource, soft, hard });
+        assert_eq!(Ulimit::parse("nofile=10"), limit(Resource::Nofile, 10, 10));
+        assert_eq!(Ulimit::parse("core=0:-1"), limit(Resource::Core, 0, u64::MAX));
+        for bad in ["nofile", "files=1", "nofile=x", "nofile=", "nofile=2:1", "nofile=-1:5", "nofile=1:2:3"] {
+            assert!(Ulimit::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

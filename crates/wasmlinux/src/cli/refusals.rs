@@ -14,12 +14,9 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         "name" | "l" | "label" | "label-file" | "annotation" => {
             "machines have no list to be named in: the process id of wasmlinux names one"
         }
-        "u" | "user" | "group-add" => {
-            "the command begins as root of its own machine: run `su -s /bin/sh USER -c COMMAND` to be another user"
-        }
         "privileged" | "cap-add" => "root in the machine has all capabilities there, and none here: leave it out",
         "cap-drop" | "security-opt" | "userns" => {
-            "root in the machine has all capabilities there, and none here: drop them inside, with `su` for example"
+            "root in the machine has all capabilities there, and none here: -u runs the command as a user without"
         }
         "read-only" => {
             "the root file system is the machine's own and is forgotten with it: `mount -o remount,ro /` inside"
@@ -31,7 +28,7 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         }
         "memory-swap" | "memory-reservation" | "memory-swappiness" | "kernel-memory" | "oom-kill-disable"
         | "oom-score-adj" => "a machine has the memory that -m says, and no swap",
-        "pids-limit" | "ulimit" => "set it inside: `sh -c \"ulimit -n 100; exec COMMAND\"`",
+        "pids-limit" => "limit the processes of the command's user: --ulimit nproc=100",
         "pull" | "platform" | "q" | "quiet" | "disable-content-trust" | "isolation" | "runtime" => {
             "there are no images to choose from: the root file system is inside wasmlinux, --add adds to it"
         }

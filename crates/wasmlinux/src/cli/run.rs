@@ -88,7 +88,9 @@ pub(crate) fn run(options: &Run) -> u8 {
         .unwrap_or_else(|error| failed(options, &machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
         let messages = machine.kernel_messages();
-        report_oops(&messages);
+        if machine.oopses() > 0 {
+            report_oops(&messages);
+        }
         if status == STATUS_KILLED && messages.contains("Out of memory: Killed process") {
             complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
         }
@@ -125,6 +127,15 @@ fn command(
         command.stdin(own(&io::stdin())?).stdout(own(&io::stdout())?).stderr(own(&io::stderr())?);
     } else {
         command.terminal(terminal::size()).envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
+    }
+    if let Some(user) = &options.user {
+        command.user(user);
+    }
+    for group in &options.group_add {
+        command.group(group);
+    }
+    for limit in &options.ulimit {
+        command.limit(limit.resource, limit.soft, limit.hard);
     }
     let mut child = command.envs(environment).spawn()?;
     signals::forward(child.process(), options.sig_proxy, has_terminal)?;
@@ -164,7 +175,7 @@ fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
                 Errno::ENOENT => interpreter(options, subject)
                     .unwrap_or_else(|| "`wasmlinux run ls /bin` shows what there is, --add adds to it".into()),
                 Errno::EACCES => "the file must be executable (chmod +x) and no folder".into(),
-                Errno::ENOEXEC => refusal(machine).unwrap_or_else(|| no_program(options, subject).into()),
+                Errno::ENOEXEC => machine.last_refusal().unwrap_or_else(|| no_program(options, subject).into()),
                 _ => String::new(),
             };
             let separator = if advice.is_empty() { "" } else { "; " };
@@ -180,19 +191,16 @@ fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
                 complain(&format!("the machine failed: {}", why.replace('\n', " ")));
                 STATUS_ERROR
             }
+            other => {
+                complain(&format!("the machine ended in an unknown way: {other:?}"));
+                STATUS_ERROR
+            }
         },
         error => {
             explain(error);
             STATUS_ERROR
         }
     }
-}
-
-/// Why the machine's loader refused a program: the newest of its messages.
-fn refusal(machine: &Machine) -> Option<String> {
-    let messages = machine.kernel_messages();
-    let line = messages.lines().rev().find_map(|line| line.split_once("program refused: "));
-    line.map(|(_, reason)| reason.to_owned())
 }
 
 /// The first bytes of a program that came from the host.
