@@ -1,11 +1,17 @@
 //! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the [`Console`], which keeps what
-//! the kernel says, and on a [`Bus`] the devices with registers: [`NetDevice`].
+//! the kernel says, and on a [`Bus`] the devices with registers, which are [`virtio`]'s.
+//!
+//! ```text
+//!  guest's driver ── registers ── Bus ── virtio::Mmio ─┬─ virtio::Device   the frontend: net, console
+//!                 ── rings in memory ── virtio::Queue ─┘         │
+//!                                                             backend      crates/net, a stream: backend.rs
+//! ```
 //!
 //! Nothing here knows the engine: the machine calls the `guest_*` functions, everybody else holds
 //! ordinary [`std::io`] readers and writers.
 #![forbid(unsafe_code)]
 
-mod attend;
+pub mod backend;
 mod bus;
 mod console;
 mod file;
@@ -13,15 +19,14 @@ mod memory;
 mod pipe;
 mod streams;
 mod text;
-mod virtio;
+pub mod virtio;
 
-pub use attend::Attendant;
-pub use bus::{Bus, Device};
+pub use backend::Backend;
+pub use bus::{Bus, BusDevice, BusFull, Line, Slot};
 pub use console::Console;
 pub use memory::GuestMemory;
 pub use streams::{StreamReader, StreamWriter, Streams};
 pub use text::{Printable, panic_text, printable};
-pub use virtio::{NetDevice, Sent};
 
 use std::time::Duration;
 

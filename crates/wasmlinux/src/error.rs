@@ -53,6 +53,9 @@ pub enum Error {
     /// The network could not be set up: a port of the host is in use, perhaps.
     #[error(transparent)]
     Network(#[from] wasmlinux_net::Error),
+    /// The machine would have too many devices.
+    #[error(transparent)]
+    Devices(#[from] wasmlinux_devices::BusFull),
     /// The machine ended before its first process was up.
     #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
     Boot {
