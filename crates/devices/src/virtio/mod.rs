@@ -6,11 +6,13 @@
 //!
 //! The driver is the guest and not trusted. A ring that makes no sense stops that queue, until the driver resets the
 //! device; other queues and devices do not notice.
+mod console;
 mod mmio;
 mod net;
 mod queue;
 mod queues;
 
+pub use console::{ConsoleDevice, ConsoleReader, ConsoleWriter};
 pub use mmio::Mmio;
 pub use net::{NetDevice, Sent};
 pub use queue::{Broken, Chain, Queue};
