@@ -1,5 +1,7 @@
 //! A driver for virtio devices as a test has one: at the level of registers and rings.
 #![allow(dead_code, reason = "each test uses what it needs")]
+pub(crate) mod hostile;
+
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use wasmlinux_devices::virtio::{Device, Mmio};
