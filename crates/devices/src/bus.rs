@@ -1,4 +1,5 @@
-//! The bus: which device answers at which window of physical addresses, and which interrupt line is its own.
+//! The bus: which device answers at which window of physical addresses, and which interrupt line is
+//! its own.
 use crate::{Backend, GuestMemory, Interrupt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -6,7 +7,8 @@ use wasmlinux_boundary::{IRQ_DEVICES, MMIO_BASE, MMIO_WINDOW, MMIO_WINDOWS};
 
 /// A device with registers. The guest's accesses come from a processor's thread and must not wait.
 pub trait BusDevice: Send + Sync {
-    /// The machine is switched on: from now on the device may use its memory and this interrupt line.
+    /// The machine is switched on: from now on the device may use its memory and this interrupt
+    /// line.
     fn connect(&self, memory: Arc<dyn GuestMemory>, line: Line);
 
     /// The machine is off: the device lets go of what it was connected to.
@@ -61,7 +63,8 @@ impl Line {
         self.interrupt.raise(self.number);
     }
 
-    /// The device has failed in a way that no guest is made for: the machine ends at once, and this is why.
+    /// The device has failed in a way that no guest is made for: the machine ends at once, and this
+    /// is why.
     pub fn fail(&self, why: String) {
         self.interrupt.fail(why);
     }

@@ -1,10 +1,11 @@
-//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the [`Console`], which keeps what
-//! the kernel says, and on a [`Bus`] the devices with registers, which are [`virtio`]'s.
+//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the
+//! [`Console`], which keeps what the kernel says, and on a [`Bus`] the devices with registers,
+//! which are [`virtio`]'s.
 //!
 //! ```text
-//!  guest's driver ── registers ── Bus ── virtio::Mmio ─┬─ virtio::Device   the frontend: net, console
+//!  guest's driver ── registers ── Bus ── virtio::Mmio ─┬─ virtio::Device    the frontend
 //!                 ── rings in memory ── virtio::Queue ─┘         │
-//!                                                             backend      crates/net, a stream: backend.rs
+//!                                                             backend (backend.rs)
 //! ```
 //!
 //! Nothing here knows the engine: the machine calls the `guest_*` functions, everybody else holds
@@ -35,12 +36,14 @@ pub trait Interrupt: Send + Sync {
     /// Raises a line (`IRQ_*` of the boundary), from any thread.
     fn raise(&self, line: u32);
 
-    /// The device has failed in a way that no guest is made for: the machine ends at once, and this is why.
+    /// The device has failed in a way that no guest is made for: the machine ends at once, and this
+    /// is why.
     fn fail(&self, why: String) {
         let _ = why;
     }
 
-    /// How long the processor's thread has run on a processor of the host; None if there is no such thread now.
+    /// How long the processor's thread has run on a processor of the host; None if there is no such
+    /// thread now.
     fn processor_time(&self) -> Option<Duration> {
         None
     }

@@ -1,4 +1,5 @@
-//! Queues as a backend sees them that keeps buffers for a while, and gives them back from another thread.
+//! Queues as a backend sees them that keeps buffers for a while, and gives them back from another
+//! thread.
 mod driver;
 
 use driver::{BUFFERS, Driver, NEXT, WRITE, rings};

@@ -1,6 +1,6 @@
-//! On which thread the network works. Waking a thread costs more than carrying a packet, so the processor's thread does it:
-//! when the guest has sent something, and while it has nothing else to do. The network's own thread does it while the
-//! processor is busy with the guest's programs.
+//! On which thread the network works. Waking a thread costs more than carrying a packet, so the
+//! processor's thread does it: when the guest has sent something, and while it has nothing else to
+//! do. The network's own thread does it while the processor is busy with the guest's programs.
 use crate::reactor::{Reactor, WAKER};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
@@ -16,12 +16,14 @@ use wasmlinux_devices::{Backend, panic_text};
 
 /// Turns of one call; then others have their turn.
 const TURNS: usize = 8;
-/// How long the processor may be busy until the network's own thread works: it sleeps often enough if it is not.
+/// How long the processor may be busy until the network's own thread works: it sleeps often enough
+/// if it is not.
 const BUSY: Duration = Duration::from_millis(1);
 /// No time at all, in [`Shared::next`].
 const NEVER: u64 = u64::MAX;
 
-/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds at most).
+/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds
+/// at most).
 pub struct Running {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -38,7 +40,8 @@ struct Shared {
     epoch: Instant,
     /// When there is something to do in any case, in microseconds since the epoch.
     next: AtomicU64,
-    /// The processor sleeps and polls; if not, when it began to run, in microseconds since the epoch.
+    /// The processor sleeps and polls; if not, when it began to run, in microseconds since the
+    /// epoch.
     asleep: AtomicBool,
     since: AtomicU64,
     /// The network's own thread leaves the work to the processor.

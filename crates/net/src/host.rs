@@ -1,4 +1,5 @@
-//! What the protocols need of the host: sockets that tell when they are ready, the time, random numbers, and where a packet may go.
+//! What the protocols need of the host: sockets that tell when they are ready, the time, random
+//! numbers, and where a packet may go.
 use crate::address;
 use crate::reach::{Kept, Reach};
 use crate::resolver;

@@ -27,8 +27,9 @@ impl Wire {
         Wire { device, guest: GUEST_MAC, frame: vec![0; frame_size()], waiting: VecDeque::new() }
     }
 
-    /// Takes what the guest has sent into a buffer of [`frame_size`] bytes: the type, and the length with the Ethernet header.
-    /// A frame that is for nobody counts as well, so that a guest that sends many has its turn as others have; its type is 0.
+    /// Takes what the guest has sent into a buffer of [`frame_size`] bytes: the type, and the
+    /// length with the Ethernet header. A frame that is for nobody counts as well, so that a guest
+    /// that sends many has its turn as others have; its type is 0.
     pub(crate) fn receive(&mut self, frame: &mut [u8]) -> Option<(u16, usize)> {
         let len = self.device.receive(frame)?;
         let [d0, d1, d2, d3, d4, d5, source @ .., t0, t1] = *frame.first_chunk::<ETHERNET>()?;

@@ -1,7 +1,8 @@
 //! The console device: a terminal of one port, bytes both ways.
 //!
-//! What the guest writes is copied when it notifies, on the processor's thread, as far as the host has room; the rest, and
-//! what the host writes, on the threads of the host that read and write the other end.
+//! What the guest writes is copied when it notifies, on the processor's thread, as far as the host
+//! has room; the rest, and what the host writes, on the threads of the host that read and write the
+//! other end.
 use super::queue::{Broken, Chain};
 use super::{Device, Queues, copy_config};
 use crate::pipe::{Moved, Pipe};
@@ -17,7 +18,8 @@ const RX: usize = 0;
 const TX: usize = 1;
 const QUEUE_SIZE: u16 = 64;
 
-/// Bytes that one buffer of the guest has at most: no driver writes so many at once, and one call must end.
+/// Bytes that one buffer of the guest has at most: no driver writes so many at once, and one call
+/// must end.
 const LONGEST: u64 = 1 << 20;
 /// Bytes that are copied at once.
 const PART: usize = 4096;
@@ -76,7 +78,8 @@ impl ConsoleDevice {
                         return Ok(());
                     }
                     let part = queue.read(&mut chain, &mut buffer[..room.min(PART)])?;
-                    // Nobody else writes, so that all of it has room; without a reader it is dropped.
+                    // Nobody else writes, so that all of it has room; without a reader it is
+                    // dropped.
                     if part == 0 || closed || self.to_host.guest_write(&buffer[..part]) == Moved::Closed {
                         break;
                     }
@@ -103,7 +106,8 @@ impl ConsoleDevice {
                         queue.write(&mut chain, &buffer[..len])?;
                         queue.push(chain)?;
                     }
-                    // The end of what the host writes, which a console cannot tell; or a buffer without room.
+                    // The end of what the host writes, which a console cannot tell; or a buffer
+                    // without room.
                     Moved::Again | Moved::Closed => {
                         queue.put_back(chain);
                         break;
@@ -177,7 +181,8 @@ impl Drop for ConsoleReader {
     }
 }
 
-/// Writes what the guest reads from a console; waits while the guest has not read what was written before.
+/// Writes what the guest reads from a console; waits while the guest has not read what was written
+/// before.
 pub struct ConsoleWriter(Arc<ConsoleDevice>);
 
 impl Write for ConsoleWriter {

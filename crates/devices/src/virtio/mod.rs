@@ -1,11 +1,13 @@
 //! Devices after the standard "Virtual I/O Device (VIRTIO) Version 1.2".
 //!
-//! - [`Device`] is what a kind of device has of its own: the *frontend*. The chapter 5 of the standard that is.
+//! - [`Device`] is what a kind of device has of its own, the *frontend* (chapter 5 of the
+//!   standard).
 //! - [`Mmio`] is the *transport*: the registers, by which a driver finds the device and sets it up.
-//! - [`Queues`] are its *virtqueues*, which frontend and [backend](crate::backend) use, from any thread.
+//! - [`Queues`] are its *virtqueues*, which frontend and [backend](crate::backend) use, from any
+//!   thread.
 //!
-//! The driver is the guest and not trusted. A ring that makes no sense stops that queue, until the driver resets the
-//! device; other queues and devices do not notice.
+//! The driver is the guest and not trusted. A ring that makes no sense stops that queue, until the
+//! driver resets the device; other queues and devices do not notice.
 mod console;
 mod mmio;
 mod net;
@@ -36,7 +38,8 @@ pub trait Device: Send + Sync {
         0
     }
 
-    /// The driver reads the device's configuration at an offset. `to` is zeros, and stays so where there is none.
+    /// The driver reads the device's configuration at an offset. `to` is zeros, and stays so where
+    /// there is none.
     fn read_config(&self, offset: usize, to: &mut [u8]) {
         let _ = (offset, to);
     }
@@ -46,7 +49,8 @@ pub trait Device: Send + Sync {
         let _ = (offset, from);
     }
 
-    /// The driver is ready, with these features, and so are the queues. True if the backend is to be polled.
+    /// The driver is ready, with these features, and so are the queues. True if the backend is to
+    /// be polled.
     fn ready(&self, features: u64) -> bool {
         let _ = features;
         false

@@ -1,4 +1,5 @@
-//! The network device: frames between the guest's driver and whatever is at the other end of the wire.
+//! The network device: frames between the guest's driver and whatever is at the other end of the
+//! wire.
 use super::queue::{Batch, Broken};
 use super::{Device, Queues, copy_config};
 use crate::Backend;
@@ -13,7 +14,8 @@ const F_MTU: u64 = 1 << 3;
 const F_MAC: u64 = 1 << 5;
 const F_MRG_RXBUF: u64 = 1 << 15;
 
-/// What precedes each frame in a buffer, in bytes; a flag in it; where in it the count of buffers is.
+/// What precedes each frame in a buffer, in bytes; a flag in it; where in it the count of buffers
+/// is.
 const HEADER: usize = 12;
 const HEADER_DATA_VALID: u8 = 2;
 const HEADER_BUFFERS: usize = 10;
@@ -33,8 +35,9 @@ pub enum Sent {
     Lost,
 }
 
-/// A network device with one pair of queues. Its [`Backend`] takes frames with [`NetDevice::receive`]
-/// and gives frames with [`NetDevice::send`], from any thread, one at a time.
+/// A network device with one pair of queues. Its [`Backend`] takes frames with
+/// [`NetDevice::receive`] and gives frames with [`NetDevice::send`], from any thread, one at a
+/// time.
 ///
 /// Checksums of TCP and UDP are neither made nor needed: memory does not flip bits.
 pub struct NetDevice {
@@ -59,12 +62,14 @@ impl NetDevice {
         })
     }
 
-    /// Tells the device who is at the other end of the wire, as long as that exists; the first call counts.
+    /// Tells the device who is at the other end of the wire, as long as that exists; the first call
+    /// counts.
     pub fn set_backend(&self, backend: Weak<dyn Backend>) {
         let _ = self.backend.set(backend);
     }
 
-    /// Takes a frame that the guest has sent: its length, which is 0 if it does not fit into `frame`. None if there is no more.
+    /// Takes a frame that the guest has sent: its length, which is 0 if it does not fit into
+    /// `frame`. None if there is no more.
     pub fn receive(&self, frame: &mut [u8]) -> Option<usize> {
         let received = self.queues.with(TX, |queue| {
             let Some(mut chain) = queue.pop()? else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! A split virtqueue, from the device's side. The driver, which is the guest, is not trusted, and changes its memory
-//! whenever it likes: each number is read once, and checked as it was read.
+//! A split virtqueue, from the device's side. The driver, which is the guest, is not trusted, and
+//! changes its memory whenever it likes: each number is read once, and checked as it was read.
 use crate::GuestMemory;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering::SeqCst, fence};
@@ -47,8 +47,9 @@ struct Cursor {
     offset: u32,
 }
 
-/// A buffer of the driver: a chain of descriptors, first those that the device reads, then those that it writes. What was
-/// taken is given back by [`Queue::push`]; one that is dropped is lost to the driver.
+/// A buffer of the driver: a chain of descriptors, first those that the device reads, then those
+/// that it writes. What was taken is given back by [`Queue::push`]; one that is dropped is lost to
+/// the driver.
 #[derive(Debug)]
 pub struct Chain {
     head: u16,
@@ -68,7 +69,8 @@ impl Chain {
         self.pieces[..self.readable].iter().map(|piece| u64::from(piece.len)).sum()
     }
 
-    /// Bytes of room for the device to write, written or not. Nobody has looked whether they lie in memory.
+    /// Bytes of room for the device to write, written or not. Nobody has looked whether they lie in
+    /// memory.
     pub fn writable(&self) -> u64 {
         self.pieces[self.readable..].iter().map(|piece| u64::from(piece.len)).sum()
     }
@@ -250,8 +252,8 @@ impl Queue {
         Ok(len)
     }
 
-    /// Gives a chain back. [`Queues::signal`](super::Queues::signal) tells the driver. One from before the driver's last
-    /// reset is dropped.
+    /// Gives a chain back. [`Queues::signal`](super::Queues::signal) tells the driver. One from
+    /// before the driver's last reset is dropped.
     ///
     /// # Errors
     /// [`Broken`] if the ring is not in memory.
@@ -304,8 +306,8 @@ impl Queue {
     }
 }
 
-/// Moves on by at most `len` bytes, and calls `copy` for each part: where it is in the guest, where in the buffer, its
-/// length.
+/// Moves on by at most `len` bytes, and calls `copy` for each part: where it is in the guest, where
+/// in the buffer, its length.
 fn walk(
     pieces: &[Piece],
     cursor: &mut Cursor,

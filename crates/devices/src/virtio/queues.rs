@@ -1,5 +1,5 @@
-//! The virtqueues of one device, and what it tells its driver beside: shared by the transport, the frontend and the
-//! backend, which may be on different threads.
+//! The virtqueues of one device, and what it tells its driver beside: shared by the transport, the
+//! frontend and the backend, which may be on different threads.
 use super::queue::{Broken, Layout, Queue};
 use crate::{GuestMemory, Line};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const INTERRUPT_USED: u32 = 1;
 const INTERRUPT_CONFIG: u32 = 2;
 
-/// The virtqueues of one device. Each has a lock of its own, held while buffers are copied and never longer.
+/// The virtqueues of one device. Each has a lock of its own, held while buffers are copied and
+/// never longer.
 pub struct Queues {
     queues: Box<[Shared]>,
     interrupt_status: AtomicU32,
@@ -46,8 +47,9 @@ impl Queues {
         }
     }
 
-    /// Calls `work` with a queue, under its lock; None if the driver is not ready. A queue that `work` finds broken is used no
-    /// more until the driver has reset the device, and it is told that it must.
+    /// Calls `work` with a queue, under its lock; None if the driver is not ready. A queue that
+    /// `work` finds broken is used no more until the driver has reset the device, and it is told
+    /// that it must.
     pub fn with<R>(&self, index: usize, work: impl FnOnce(&mut Queue) -> Result<R, Broken>) -> Option<R> {
         let mut queue = self.queues.get(index)?.lock();
         match work(queue.as_mut()?) {

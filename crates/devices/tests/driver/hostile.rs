@@ -1,4 +1,5 @@
-//! A hostile driver: what it does is read from bytes, random ones or a fuzzer's. [`drive`] is what a fuzz target calls.
+//! A hostile driver: what it does is read from bytes, random ones or a fuzzer's. [`drive`] is what
+//! a fuzz target calls.
 use super::{BUFFERS, Driver, Memory, NEXT, QUEUE, SIZE, WRITE, rings};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -44,7 +45,8 @@ impl Bytes<'_> {
 struct Watched {
     memory: Arc<Memory>,
     accesses: AtomicU32,
-    /// The rings are where they belong and stay as they are while the device works: then is known what it may write.
+    /// The rings are where they belong and stay as they are while the device works: then is known
+    /// what it may write.
     strict: AtomicBool,
     /// Numbers that come into the rings as the device reads.
     mischief: Mutex<Vec<u8>>,
@@ -147,8 +149,9 @@ impl Backend {
     }
 }
 
-/// Does to a device what the bytes say, and looks whether it does what it must: it writes nowhere but where it may, each
-/// call ends, a queue that is left alone still works, and after a reset all do.
+/// Does to a device what the bytes say, and looks whether it does what it must: it writes nowhere
+/// but where it may, each call ends, a queue that is left alone still works, and after a reset all
+/// do.
 pub(crate) fn drive(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let kind = bytes.byte();
