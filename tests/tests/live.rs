@@ -242,7 +242,7 @@ fn a_busy_processor_serves_the_network() {
         let mut back = [0];
         stream.read_exact(&mut back).expect("reading");
         assert_eq!(back, [n]);
-        // The processor attends no more meanwhile.
+        // The processor polls no more meanwhile.
         thread::sleep(Duration::from_millis(5));
     }
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());

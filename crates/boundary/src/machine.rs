@@ -24,10 +24,10 @@ constants! { IRQS:
     IRQ_TIMER: u32 = 0;
     /// A stream became readable or writable, or was closed by the host.
     IRQ_STREAM: u32 = 1;
-    /// The network device.
-    IRQ_NET: u32 = 2;
     /// A program has been compiled, or never will be: module_state() tells.
     IRQ_MODULE: u32 = 3;
+    /// The device in the first window of registers; that in the n-th has line IRQ_DEVICES + n.
+    IRQ_DEVICES: u32 = 8;
 }
 
 constants! { MMIO:
@@ -36,8 +36,10 @@ constants! { MMIO:
     /// Bytes of a window.
     MMIO_WINDOW: u32 = 4096;
     /// Windows, the n-th at MMIO_BASE + n * MMIO_WINDOW.
-    MMIO_WINDOWS: u32 = 8;
+    MMIO_WINDOWS: u32 = 16;
 }
+
+const _: () = assert!(IRQ_DEVICES + MMIO_WINDOWS <= IRQ_LINES);
 
 constants! { POWER:
     /// power_off(): switched off.

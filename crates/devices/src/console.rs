@@ -1,7 +1,7 @@
 //! The console: what the kernel, and whoever writes to `/dev/console`, says.
 //!
-//! It keeps the last messages, for the report of a machine that failed, and copies them to a writer as
-//! they come if there is one. Which messages come at all is the kernel's choice (`loglevel=`).
+//! It keeps the last messages, for the report of a machine that failed, and copies them to a writer
+//! as they come if there is one. Which messages come at all is the kernel's choice (`loglevel=`).
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,8 @@ impl Console {
         Console::build(limit, None)
     }
 
-    /// Keeps the last `limit` bytes and copies everything to `live` as it comes. The machine waits for that
-    /// writer; when it fails, it is written to no more.
+    /// Keeps the last `limit` bytes and copies everything to `live` as it comes. The machine waits
+    /// for that writer; when it fails, it is written to no more.
     pub fn with_live(limit: usize, live: Box<dyn Write + Send>) -> Console {
         Console::build(limit, Some(live))
     }

@@ -1,11 +1,18 @@
-//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the [`Console`], which keeps what
-//! the kernel says, and on a [`Bus`] the devices with registers: [`NetDevice`].
+//! What is plugged into the machine: [`Streams`], byte pipes between host and guest, the
+//! [`Console`], which keeps what the kernel says, and on a [`Bus`] the devices with registers,
+//! which are [`virtio`]'s.
+//!
+//! ```text
+//!  guest's driver ── registers ── Bus ── virtio::Mmio ─┬─ virtio::Device    the frontend
+//!                 ── rings in memory ── virtio::Queue ─┘         │
+//!                                                             backend (backend.rs)
+//! ```
 //!
 //! Nothing here knows the engine: the machine calls the `guest_*` functions, everybody else holds
 //! ordinary [`std::io`] readers and writers.
 #![forbid(unsafe_code)]
 
-mod attend;
+pub mod backend;
 mod bus;
 mod console;
 mod file;
@@ -13,15 +20,14 @@ mod memory;
 mod pipe;
 mod streams;
 mod text;
-mod virtio;
+pub mod virtio;
 
-pub use attend::Attendant;
-pub use bus::{Bus, Device};
+pub use backend::Backend;
+pub use bus::{Bus, BusDevice, BusFull, Line, Slot};
 pub use console::Console;
 pub use memory::GuestMemory;
 pub use streams::{StreamReader, StreamWriter, Streams};
 pub use text::{Printable, panic_text, printable};
-pub use virtio::{NetDevice, Sent};
 
 use std::time::Duration;
 
@@ -30,12 +36,14 @@ pub trait Interrupt: Send + Sync {
     /// Raises a line (`IRQ_*` of the boundary), from any thread.
     fn raise(&self, line: u32);
 
-    /// The device has failed in a way that no guest is made for: the machine ends at once, and this is why.
+    /// The device has failed in a way that no guest is made for: the machine ends at once, and this
+    /// is why.
     fn fail(&self, why: String) {
         let _ = why;
     }
 
-    /// How long the processor's thread has run on a processor of the host; None if there is no such thread now.
+    /// How long the processor's thread has run on a processor of the host; None if there is no such
+    /// thread now.
     fn processor_time(&self) -> Option<Duration> {
         None
     }

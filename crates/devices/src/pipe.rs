@@ -1,12 +1,14 @@
-//! One direction of a stream: a bounded ring of bytes between a side that may block (the host) and one that must not (the guest).
+//! One direction of a stream: a bounded ring of bytes between a side that may block (the host) and
+//! one that must not (the guest).
 //!
-//! A side that finds nothing to do leaves a note, and the other side wakes it when that changes. The guest is woken
-//! on every change from empty to not empty and from full to not full besides, since a guest that waits for edges
-//! (EPOLLET) leaves no note.
+//! A side that finds nothing to do leaves a note, and the other side wakes it when that changes.
+//! The guest is woken on every change from empty to not empty and from full to not full besides,
+//! since a guest that waits for edges (EPOLLET) leaves no note.
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes that a pipe holds: enough for the two sides to work at the same time, little enough to stay in the cache.
+/// Bytes that a pipe holds: enough for the two sides to work at the same time, little enough to
+/// stay in the cache.
 pub(crate) const CAPACITY: usize = 256 << 10;
 
 /// Bytes of room that a guest may find too few: it is told when there is more.
@@ -47,7 +49,8 @@ impl State {
         match first + second {
             0 if self.writer_closed => Moved::Closed,
             0 => Moved::Again,
-            // A ring that is emptied starts again at its beginning: in one piece, in memory that is warm.
+            // A ring that is emptied starts again at its beginning: in one piece, in memory that is
+            // warm.
             n if n == self.ring.len() => {
                 self.ring.clear();
                 Moved::Bytes(n)

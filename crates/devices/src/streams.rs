@@ -5,7 +5,8 @@
 //!                         ├─ to_host:  Pipe ──► StreamReader (host)
 //!                         └─ file: a file of the host in place of both
 //! ```
-//! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are dropped.
+//! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are
+//! dropped.
 use crate::Interrupt;
 use crate::file::{HostFile, Waiter};
 use crate::pipe::{CAPACITY, Moved, Pipe};
@@ -79,7 +80,8 @@ impl Streams {
         self.raise();
     }
 
-    /// What serves a stream on the host's side has failed: the machine ends at once, and this is why.
+    /// What serves a stream on the host's side has failed: the machine ends at once, and this is
+    /// why.
     pub fn fail(&self, why: String) {
         let irq = self.lock().irq.clone();
         if let Some(irq) = irq {
@@ -114,7 +116,8 @@ impl Streams {
         self.ends(stream, off)
     }
 
-    /// Makes the stream of a terminal line that is free: its number and the host's ends. None if all are in use.
+    /// Makes the stream of a terminal line that is free: its number and the host's ends. None if
+    /// all are in use.
     pub fn open_terminal(self: &Arc<Self>) -> Option<(u32, StreamWriter, StreamReader)> {
         let stream = Arc::new(Stream::default());
         let mut table = self.lock();
@@ -127,8 +130,9 @@ impl Streams {
         Some((id, writer, reader))
     }
 
-    /// Makes a stream of a file of this process: what the guest reads and writes is read and written there at once, with the
-    /// result that it has here. It is closed when the guest closes the stream.
+    /// Makes a stream of a file of this process: what the guest reads and writes is read and
+    /// written there at once, with the result that it has here. It is closed when the guest closes
+    /// the stream.
     ///
     /// # Errors
     /// If the host gives no thread to wait for it.
@@ -163,7 +167,8 @@ impl Streams {
         }
     }
 
-    /// What a call on a file gave, as the guest has it: its errors are Linux's, the same on both sides.
+    /// What a call on a file gave, as the guest has it: its errors are Linux's, the same on both
+    /// sides.
     fn file_result(&self, file: &HostFile, result: rustix::io::Result<usize>) -> i32 {
         match result {
             Ok(n) => n as i32,
@@ -211,7 +216,8 @@ impl Streams {
         }
     }
 
-    /// The guest writes: bytes taken (0 only of none), `STREAM_AGAIN`, `STREAM_CLOSED`, `STREAM_NONE`, or a file's error.
+    /// The guest writes: bytes taken (0 only of none), `STREAM_AGAIN`, `STREAM_CLOSED`,
+    /// `STREAM_NONE`, or a file's error.
     pub fn guest_write(&self, id: u32, buf: &[u8]) -> i32 {
         let Some(stream) = self.find(id) else {
             return STREAM_NONE;
@@ -253,8 +259,8 @@ impl Streams {
         (set | (room as u32) << STREAM_ROOM_SHIFT) as i32
     }
 
-    /// The guest will neither read nor write this stream any more: the host reads the rest and then the
-    /// end, and cannot write.
+    /// The guest will neither read nor write this stream any more: the host reads the rest and then
+    /// the end, and cannot write.
     pub fn guest_close(&self, id: u32) {
         let mut table = self.lock();
         let stream = table.streams.remove(&id);
@@ -293,8 +299,8 @@ fn limit_mut(buf: &mut [u8]) -> &mut [u8] {
 }
 
 /// The host's writing end of a stream. Writing waits for space, and fails with
-/// [`io::ErrorKind::BrokenPipe`] when the guest has closed the stream or the machine is off. Dropping it is
-/// the end of file for the guest.
+/// [`io::ErrorKind::BrokenPipe`] when the guest has closed the stream or the machine is off.
+/// Dropping it is the end of file for the guest.
 pub struct StreamWriter {
     stream: Arc<Stream>,
     streams: Arc<Streams>,
@@ -338,8 +344,9 @@ impl Drop for StreamWriter {
     }
 }
 
-/// The host's reading end of a stream. Reading waits for bytes; the end comes when the guest has closed the
-/// stream or the machine is off, after what was buffered. When it is dropped, the guest's writes fail.
+/// The host's reading end of a stream. Reading waits for bytes; the end comes when the guest has
+/// closed the stream or the machine is off, after what was buffered. When it is dropped, the
+/// guest's writes fail.
 pub struct StreamReader {
     stream: Arc<Stream>,
     streams: Arc<Streams>,

@@ -2,8 +2,8 @@
 use std::any::Any;
 use std::io::{self, Write};
 
-/// The text as one line that a terminal shows and does not obey: whatever controls it (also C1, and what turns the direction of
-/// writing) becomes `\n`, `\u{1b}` and so on.
+/// The text as one line that a terminal shows and does not obey: whatever controls it (also C1, and
+/// what turns the direction of writing) becomes `\n`, `\u{1b}` and so on.
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -18,8 +18,9 @@ pub fn printable(text: &str) -> String {
     line
 }
 
-/// Writes what a terminal shows and does not obey: as [`printable`], but lines and tabs stay what they are, and bytes that are no text
-/// become `\xff` and so on. What is written may come in pieces of any length; the beginning of a character waits for its end.
+/// Writes what a terminal shows and does not obey: as [`printable`], but lines and tabs stay what
+/// they are, and bytes that are no text become `\xff` and so on. What is written may come in pieces
+/// of any length; the beginning of a character waits for its end.
 pub struct Printable<W> {
     to: W,
     rest: Vec<u8>,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use wasmlinux_boundary::*;
 use wasmlinux_devices::{Interrupt, Streams};
 
-/// What a poll says of the room in a stream that nothing was written to, or that takes no more: 256 KiB.
+/// What a poll says of the room in a stream that nothing was written to, or that takes no more: 256
+/// KiB.
 const ROOM: i32 = (256 << 10) << STREAM_ROOM_SHIFT;
 
 /// A processor that can halt until an interrupt comes.

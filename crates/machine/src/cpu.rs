@@ -23,10 +23,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BASE};
-use wasmlinux_devices::{Bus, Streams, printable};
+use wasmlinux_devices::{Backend, Bus, Streams, printable};
 use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
@@ -37,8 +38,8 @@ const EARLY_SHARE: u64 = 512;
 /// Bytes behind the kernel's image that it uses first.
 const IMAGE_AFTER: u64 = 2 << 20;
 
-/// After how long the processor attends to what was sent, if it does not sleep before, in nanoseconds.
-const ATTEND_WITHIN: u64 = 200_000;
+/// After how long the processor polls the backend of what was sent, if it does not sleep before, in nanoseconds.
+const POLL_WITHIN: u64 = 200_000;
 
 /// What is soldered on: memory with the kernel in it, as a boot loader leaves it.
 pub(crate) struct Board {
@@ -152,8 +153,8 @@ fn entropy(buffer: &mut [u8]) -> Result<(), Error> {
 pub(crate) enum Request {
     Switch(u32),
     Halt,
-    /// Do what a device has to do now.
-    Attend,
+    /// Do what the backend of a device has to do now.
+    Poll,
     /// Load the program at this physical address and length, for this user.
     Load {
         at: u32,
@@ -196,10 +197,10 @@ pub(crate) struct Cpu {
     pub(crate) images: HashMap<u32, Image>,
     /// The task that runs.
     pub(crate) current: u32,
-    /// A device waits for its attendant's work.
-    pub(crate) called: bool,
-    /// One has called since the processor slept.
-    attended: bool,
+    /// The guest has left work for the backend of a device.
+    pub(crate) backend_notified: bool,
+    /// It has done so since the processor slept.
+    notified_since_halt: bool,
     /// What became of tasks since this one was polled, in order: an address is used again at once.
     pub(crate) changes: Vec<Change>,
     request: Option<Request>,
@@ -247,12 +248,13 @@ impl Cpu {
         }
     }
 
-    /// A device has something for its attendant to do: at once if it is the first since the processor slept. Guests send one thing after
-    /// the other, and work for all that follows costs less: it is done when the processor sleeps, or soon. True if at once.
-    pub(crate) fn call_attendant(&mut self) -> bool {
-        let first = !std::mem::replace(&mut self.attended, true);
-        if !std::mem::replace(&mut self.called, true) && !first {
-            self.clock.hurry(ATTEND_WITHIN);
+    /// The guest has left work for the backend of a device: it is done at once if it is the first since the processor slept. Guests
+    /// send one thing after the other, and work for all that follows costs less: it is done when the processor sleeps, or soon. True
+    /// if at once.
+    pub(crate) fn notify_backend(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.notified_since_halt, true);
+        if !std::mem::replace(&mut self.backend_notified, true) && !first {
+            self.clock.hurry(POLL_WITHIN);
         }
         first
     }
@@ -468,8 +470,8 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         starts: HashMap::new(),
         images: HashMap::new(),
         current: init_task,
-        called: false,
-        attended: false,
+        backend_notified: false,
+        notified_since_halt: false,
         changes: vec![],
         request: None,
         load_result: 0,
@@ -477,39 +479,55 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     Ok((init_task, Task::new(init_task, Entry::Boot, stack, charge)))
 }
 
-/// Does the work of a device that has called for it.
-fn attend(bus: &Bus) {
-    let called = cpu(|cpu| {
+/// Polls the backends that the guest has left work for.
+fn poll_notified(bus: &Bus) {
+    let notified = cpu(|cpu| {
         cpu.clock.take_time();
-        std::mem::take(&mut cpu.called)
+        std::mem::take(&mut cpu.backend_notified)
     });
-    if called && let Some(attendant) = bus.attendant() {
-        attendant.attend();
+    if notified {
+        bus.poll_notified();
     }
 }
 
-/// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
-fn halt(bus: &Bus, interrupts: &Interrupts) {
-    attend(bus);
-    cpu(|cpu| cpu.attended = false);
-    let ready = || interrupts.pending() || interrupts.unplugged();
-    let Some(attendant) = bus.attendant() else {
-        trap::wait_for_interrupt(ready, None);
-        return;
-    };
-    while !ready() {
-        let (descriptor, limit) = attendant.processor_sleeps();
-        let work = trap::wait_for_interrupt(ready, Some((descriptor, limit)));
-        attendant.processor_runs();
-        if work {
-            attendant.attend();
+/// What the processor polls while it sleeps; kept, so that to sleep allocates nothing.
+#[derive(Default)]
+struct Sleep {
+    backends: Vec<Arc<dyn Backend>>,
+    descriptors: Vec<libc::pollfd>,
+}
+
+impl Sleep {
+    /// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
+    fn halt(&mut self, bus: &Bus, interrupts: &Interrupts) {
+        poll_notified(bus);
+        cpu(|cpu| cpu.notified_since_halt = false);
+        let ready = || interrupts.pending() || interrupts.unplugged();
+        self.backends.extend(bus.backends());
+        while !ready() {
+            let mut limit: Option<Duration> = None;
+            self.descriptors.clear();
+            for backend in &self.backends {
+                let (fd, most) = backend.processor_sleeps();
+                limit = limit.into_iter().chain(most).min();
+                self.descriptors.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+            }
+            let work = trap::wait_for_interrupt(ready, &mut self.descriptors, limit);
+            self.backends.iter().for_each(|backend| backend.processor_runs());
+            for (backend, polled) in self.backends.iter().zip(&self.descriptors) {
+                if work == Some(0) || work.is_some() && polled.revents != 0 {
+                    backend.poll();
+                }
+            }
         }
+        self.backends.clear();
     }
 }
 
 fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome {
     let mut context = Context::from_waker(Waker::noop());
     let bus = cpu(|cpu| cpu.bus.clone());
+    let mut sleep = Sleep::default();
     loop {
         if interrupts.unplugged() {
             return interrupts.end();
@@ -546,11 +564,11 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                 id = next;
                 cpu(|cpu| cpu.current = next);
             }
-            Some(Request::Halt) => halt(&bus, interrupts),
-            Some(Request::Attend) => attend(&bus),
+            Some(Request::Halt) => sleep.halt(&bus, interrupts),
+            Some(Request::Poll) => poll_notified(&bus),
             Some(Request::Load { at, len, user }) => cpu(|cpu| cpu.load_result = cpu.load(at, len, user)),
             Some(Request::PowerOff(how)) => {
-                attend(&bus);
+                poll_notified(&bus);
                 return match how {
                     boundary::POWER_OFF => Outcome::Off,
                     boundary::POWER_HALT => Outcome::Halt,

@@ -50,18 +50,16 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     // What a device has to do takes more stack than a task has, so the processor's loop does it.
     linker.func_wrap_async(m, "timer_set", |_: Guest<'_>, (nanoseconds,): (u64,)| {
         Box::new(async move {
-            let called = cpu(|cpu| {
+            let notified = cpu(|cpu| {
                 if cpu.board.unplugged() {
                     // The timer is the one that stops a kernel which loops.
                     return Err(Error::from(Thrown::Unplugged));
                 }
                 cpu.clock.set(nanoseconds);
-                if let Some(attendant) = cpu.bus.attendant() {
-                    attendant.processor_ticks();
-                }
-                Ok(cpu.called)
+                cpu.bus.backends().for_each(|backend| backend.processor_ticks());
+                Ok(cpu.backend_notified)
             })?;
-            if called { suspend(Request::Attend).await } else { Ok(()) }
+            if notified { suspend(Request::Poll).await } else { Ok(()) }
         })
     })?;
     linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
@@ -76,8 +74,8 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
     linker.func_wrap_async(m, "mmio_write", |_: Guest<'_>, (at, size, value): (u32, u32, u32)| {
         Box::new(async move {
-            let at_once = cpu(|cpu| cpu.bus.write(at, size, value) && cpu.call_attendant());
-            if at_once { suspend(Request::Attend).await } else { Ok(()) }
+            let at_once = cpu(|cpu| cpu.bus.write(at, size, value) && cpu.notify_backend());
+            if at_once { suspend(Request::Poll).await } else { Ok(()) }
         })
     })?;
     linker.func_wrap(m, "stream_close", |id: u32| cpu(|cpu| cpu.streams.guest_close(id)))?;

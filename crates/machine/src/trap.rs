@@ -21,9 +21,7 @@ use crate::{
 };
 use std::{
     cell::Cell,
-    mem,
-    os::fd::RawFd,
-    ptr,
+    mem, ptr,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -193,17 +191,20 @@ pub(crate) fn interrupt_thread(thread: i32) -> bool {
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) == 0 }
 }
 
-/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. True if it is not, but
-/// the descriptor is readable or its time is over.
-pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool, also: Option<(RawFd, Option<Duration>)>) -> bool {
-    let limit = also.and_then(|(_, limit)| limit).map(|limit| libc::timespec {
+/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. None if it is; otherwise how
+/// many of the descriptors are ready, 0 if the time is over.
+pub(crate) fn wait_for_interrupt(
+    ready: impl Fn() -> bool,
+    polled: &mut [libc::pollfd],
+    limit: Option<Duration>,
+) -> Option<usize> {
+    let limit = limit.map(|limit| libc::timespec {
         tv_sec: limit.as_secs().min(i64::MAX as u64) as i64,
         tv_nsec: limit.subsec_nanos().into(),
     });
     let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let mut polled =
-        libc::pollfd { fd: also.map_or(-1, |(descriptor, _)| descriptor), events: libc::POLLIN, revents: 0 };
-    // SAFETY: plain data, initialised by the calls; the mask is put back. A descriptor that is none is an event at once.
+    // SAFETY: plain data, initialised by the calls; the mask is put back; so many entries as there are. A descriptor that is none
+    // is an event at once.
     unsafe {
         let (mut block, mut before): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
         libc::sigemptyset(&mut block);
@@ -211,10 +212,10 @@ pub(crate) fn wait_for_interrupt(ready: impl Fn() -> bool, also: Option<(RawFd, 
         libc::pthread_sigmask(libc::SIG_BLOCK, &block, &mut before);
         let mut waiting = before;
         libc::sigdelset(&mut waiting, interrupt_signal());
-        let mut work = false;
-        while !ready() && !work {
+        let mut work = None;
+        while !ready() && work.is_none() {
             // A signal ends it with -1.
-            work = libc::ppoll(&mut polled, 1, limit, &waiting) >= 0;
+            work = usize::try_from(libc::ppoll(polled.as_mut_ptr(), polled.len() as _, limit, &waiting)).ok();
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
         work

@@ -1,8 +1,8 @@
 //! ICMP: echo requests. The gateway answers by itself; for other hosts there is a ping socket for each identifier and
 //! host, if the host lets its users have such.
 use crate::address;
+use crate::host::{Io, Kind};
 use crate::packet::{self, Packet};
-use crate::reactor::{Io, Kind};
 use crate::wire::Wire;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};

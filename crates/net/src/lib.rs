@@ -7,16 +7,20 @@
 //!                                  ├─ udp.rs   a flow: a socket, datagrams both ways
 //!                                  ├─ icmp.rs  echo: answered for the gateway, by a ping socket for others
 //!                                  └─ link.rs  ARP, neighbour discovery, DHCP
-//!  reactor.rs  the turns in which all this is done      attend.rs  on which thread
+//!  network.rs  opens the ports and starts it      backend.rs  which thread does the work
+//!  reactor.rs  the turns in which it is done      host.rs     what the protocols need for it
 //!  address.rs  who has which address      publish.rs  `-p`      reach.rs  what the guest may reach
 //! ```
+//! Arrows of imports: network → backend → reactor → the protocols → host, wire, packet → the rest.
 #![forbid(unsafe_code)]
 
 mod address;
-mod attend;
+mod backend;
+mod host;
 mod icmp;
 mod link;
 mod names;
+mod network;
 mod packet;
 mod publish;
 mod reach;
@@ -26,10 +30,11 @@ mod tcp;
 mod udp;
 mod wire;
 
-pub use attend::Running;
+pub use backend::Running;
+pub use host::{Refusals, Refused, Share};
+pub use network::Network;
 pub use publish::{Protocol, Publish, PublishError};
 pub use reach::Reach;
-pub use reactor::{Network, Refusals, Refused, Share};
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -2,9 +2,9 @@
 //! bytes between that and the socket; each flow is an interface of its own, so that a packet costs the same however many
 //! there are.
 use crate::address;
+use crate::host::{Io, Kind, Share};
 use crate::packet::{self, Packet, Unreachable};
 use crate::reach::Kept;
-use crate::reactor::{Io, Kind, Share};
 use crate::wire::{Port, TYPE_IP4, TYPE_IP6, Wire};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};

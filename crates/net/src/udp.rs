@@ -1,9 +1,9 @@
 //! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as long as it is used.
 //! Published ports are sockets of the host whose peers get a port of the gateway each.
 use crate::address;
+use crate::host::{Io, Kind};
 use crate::names;
 use crate::packet::{self, Packet, Unreachable};
-use crate::reactor::{Io, Kind};
 use crate::wire::Wire;
 use mio::net::UdpSocket;
 use mio::{Interest, Token};

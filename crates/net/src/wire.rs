@@ -4,7 +4,7 @@ use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToke
 use smoltcp::time::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use wasmlinux_devices::{NetDevice, Sent};
+use wasmlinux_devices::virtio::{NetDevice, Sent};
 
 /// Bytes in front of a packet.
 pub(crate) const ETHERNET: usize = 14;
@@ -27,17 +27,18 @@ impl Wire {
         Wire { device, guest: GUEST_MAC, frame: vec![0; frame_size()], waiting: VecDeque::new() }
     }
 
-    /// Takes what the guest has sent into a buffer of [`frame_size`] bytes: the type, and the length with the Ethernet header.
+    /// Takes what the guest has sent into a buffer of [`frame_size`] bytes: the type, and the
+    /// length with the Ethernet header. A frame that is for nobody counts as well, so that a guest
+    /// that sends many has its turn as others have; its type is 0.
     pub(crate) fn receive(&mut self, frame: &mut [u8]) -> Option<(u16, usize)> {
-        loop {
-            let len = self.device.receive(frame)?;
-            let [d0, d1, d2, d3, d4, d5, source @ .., t0, t1] = *frame.first_chunk::<ETHERNET>()?;
-            let to = [d0, d1, d2, d3, d4, d5];
-            if len > ETHERNET && (to == GATEWAY_MAC || d0 & 1 != 0) && source[0] & 1 == 0 {
-                self.guest = source;
-                return Some((u16::from_be_bytes([t0, t1]), len));
-            }
+        let len = self.device.receive(frame)?;
+        let [d0, d1, d2, d3, d4, d5, source @ .., t0, t1] = *frame.first_chunk::<ETHERNET>()?;
+        let to = [d0, d1, d2, d3, d4, d5];
+        if len > ETHERNET && (to == GATEWAY_MAC || d0 & 1 != 0) && source[0] & 1 == 0 {
+            self.guest = source;
+            return Some((u16::from_be_bytes([t0, t1]), len));
         }
+        Some((0, ETHERNET))
     }
 
     /// Sends a packet of `len` bytes, which `fill` writes.

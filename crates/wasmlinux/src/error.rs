@@ -72,6 +72,9 @@ pub enum Error {
         /// The guest's reason.
         errno: Errno,
     },
+    /// The machine would have too many devices.
+    #[error(transparent)]
+    Devices(#[from] wasmlinux_devices::BusFull),
     /// The machine ended before its first process was up.
     #[error("the machine did not boot: {}{}", how_it_ended(.outcome), last_line(.messages))]
     Boot {

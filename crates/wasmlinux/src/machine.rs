@@ -8,7 +8,6 @@ use crate::task::HostTask;
 use crate::{Compiler, Errno, Error, Outcome};
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary::{self as boundary, Message};
+use wasmlinux_devices::virtio::Mmio;
 use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_image::tree::{Content, Tree};
@@ -179,8 +179,10 @@ impl Builder {
         let share = Share { sockets: limits.sockets, buffers: limits.buffers };
         let network = if self.network { Some(Network::new(&self.publish, self.reach, share)?) } else { None };
         let mut bus = Bus::default();
-        let at = network.as_ref().and_then(|network| bus.plug(network.device()));
-        let cmdline = self.cmdline(at)?;
+        if let Some(network) = &network {
+            bus.plug(Mmio::new(network.device()))?;
+        }
+        let cmdline = self.cmdline(&bus)?;
         let published = network.as_ref().map_or_else(Vec::new, |network| network.published().to_vec());
         let refusals = network.as_ref().map(Network::refusals).unwrap_or_default();
         let network = network.map(Network::start).transpose()?;
@@ -264,19 +266,16 @@ impl Builder {
         (!lines.is_empty()).then_some(lines)
     }
 
-    /// With the physical address of the network device, if there is one.
-    fn cmdline(&self, network: Option<u32>) -> Result<String, Error> {
+    /// With where the devices are.
+    fn cmdline(&self, bus: &Bus) -> Result<String, Error> {
         // The kernel shows what is less than its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
         // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against fragmentation, as the kernel does
         // from the first sign of it on, would be most of a machine's memory.
         let mut text = format!("loglevel={level} sysctl.vm.watermark_boost_factor=0");
-        if let Some(at) = network {
-            let _ = write!(text, " virtio_mmio.device={}@{at:#x}:{}", boundary::MMIO_WINDOW, boundary::IRQ_NET);
-        }
-        for arg in &self.kernel_args {
+        for arg in bus.kernel_parameters().chain(self.kernel_args.iter().cloned()) {
             text.push(' ');
-            text.push_str(arg);
+            text.push_str(&arg);
         }
         if text.len() >= boundary::CMDLINE_SIZE as usize || text.contains('\0') {
             return Err(Error::KernelArguments);

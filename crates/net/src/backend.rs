@@ -1,6 +1,6 @@
-//! On which thread the network works. Waking a thread costs more than carrying a packet, so the processor's thread does it:
-//! when the guest has sent something, and while it has nothing else to do. The network's own thread does it while the
-//! processor is busy with the guest's programs.
+//! On which thread the network works. Waking a thread costs more than carrying a packet, so the
+//! processor's thread does it: when the guest has sent something, and while it has nothing else to
+//! do. The network's own thread does it while the processor is busy with the guest's programs.
 use crate::reactor::{Reactor, WAKER};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
@@ -11,16 +11,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
-use wasmlinux_devices::{Attendant, NetDevice, panic_text};
+use wasmlinux_devices::virtio::NetDevice;
+use wasmlinux_devices::{Backend, panic_text};
 
 /// Turns of one call; then others have their turn.
 const TURNS: usize = 8;
-/// How long the processor may be busy until the network's own thread works: it sleeps often enough if it is not.
+/// How long the processor may be busy until the network's own thread works: it sleeps often enough
+/// if it is not.
 const BUSY: Duration = Duration::from_millis(1);
 /// No time at all, in [`Shared::next`].
 const NEVER: u64 = u64::MAX;
 
-/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds at most).
+/// A network that runs. Dropping it ends all connections, after what the guest had sent (5 seconds
+/// at most).
 pub struct Running {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -37,7 +40,8 @@ struct Shared {
     epoch: Instant,
     /// When there is something to do in any case, in microseconds since the epoch.
     next: AtomicU64,
-    /// The processor sleeps and attends; if not, when it began to run, in microseconds since the epoch.
+    /// The processor sleeps and polls; if not, when it began to run, in microseconds since the
+    /// epoch.
     asleep: AtomicBool,
     since: AtomicU64,
     /// The network's own thread leaves the work to the processor.
@@ -68,8 +72,8 @@ impl Running {
             #[cfg(test)]
             provoked: AtomicBool::new(false),
         });
-        let wire: Arc<dyn Attendant> = shared.clone();
-        device.connect_wire(Arc::downgrade(&wire));
+        let backend: Arc<dyn Backend> = shared.clone();
+        device.set_backend(Arc::downgrade(&backend));
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&shared.descriptor), WAKER, Interest::READABLE)?;
         let (of_thread, device) = (shared.clone(), device.clone());
@@ -111,7 +115,7 @@ impl Shared {
     fn run(&self, mut poll: Poll) {
         let mut events = Events::with_capacity(1);
         while !self.ended.load(SeqCst) && !self.failed.load(SeqCst) {
-            if self.processor_attends() {
+            if self.processor_polls() {
                 self.parked.store(true, SeqCst);
                 // Woken by the processor's timer, if that is busy for long.
                 if !self.ended.load(SeqCst) {
@@ -130,7 +134,7 @@ impl Shared {
     }
 
     /// The processor sleeps, or has slept a moment ago.
-    fn processor_attends(&self) -> bool {
+    fn processor_polls(&self) -> bool {
         self.asleep.load(SeqCst) || self.since.load(SeqCst) != 0 && !self.is_busy()
     }
 
@@ -190,8 +194,8 @@ impl Shared {
     }
 }
 
-impl Attendant for Shared {
-    fn attend(&self) {
+impl Backend for Shared {
+    fn poll(&self) {
         self.work();
     }
 
@@ -222,7 +226,8 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
     use std::sync::{Arc, Mutex, mpsc};
     use std::time::Duration;
-    use wasmlinux_devices::{Device, GuestMemory, Interrupt};
+    use wasmlinux_devices::virtio::Mmio;
+    use wasmlinux_devices::{BusDevice, GuestMemory, Interrupt, Line};
 
     /// A machine that is told that its network has failed.
     struct Told(Mutex<mpsc::Sender<String>>);
@@ -258,7 +263,8 @@ mod tests {
         let network = Network::new(&[], crate::Reach::default(), share).unwrap();
         let (teller, told) = mpsc::channel();
         let device = network.device();
-        device.connect(Arc::new(NoMemory), Arc::new(Told(Mutex::new(teller))));
+        let line = Line::new(Arc::new(Told(Mutex::new(teller))), 8);
+        Mmio::new(device).connect(Arc::new(NoMemory), line);
         let running = network.start().unwrap();
         running.shared.provoked.store(true, SeqCst);
         running.shared.waker.wake().unwrap();
