@@ -96,7 +96,11 @@ fn refusal(error: &clap::Error) -> Option<String> {
 /// One line on standard error: an error and its causes, as far as it does not name them itself.
 pub(crate) fn explain(error: &wasmlinux::Error) {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = match error {
+        // It says in other words what the host says.
+        wasmlinux::Error::Network(wasmlinux_net::Error::Listen { .. }) => None,
+        error => std::error::Error::source(error),
+    };
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.ends_with(&more) {
