@@ -49,8 +49,20 @@ pub(crate) struct HostFile {
     wanted: AtomicU8,
 }
 
-impl HostFile {
-    pub(crate) fn new(file: OwnedFd) -> io::Result<HostFile> {
+/// A file that can be a stream, in this process or in a machine's own, which can open nothing.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The file.
+    pub file: OwnedFd,
+    way: Way,
+}
+
+impl Prepared {
+    /// A file of this process.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(file: OwnedFd) -> io::Result<Prepared> {
         let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
         let again = match kind {
             FileType::Fifo => true,
@@ -68,7 +80,30 @@ impl HostFile {
             }
             _ => (file, Way::Asked),
         };
-        Ok(HostFile { file, way, wanted: AtomicU8::new(0) })
+        Ok(Prepared { file, way })
+    }
+
+    /// A number for [`Prepared::from_code`].
+    pub fn code(&self) -> u32 {
+        self.way as u32
+    }
+
+    /// A file that another process has prepared.
+    pub fn from_code(file: OwnedFd, code: u32) -> Prepared {
+        let ways = [Way::Immediate, Way::NonBlocking, Way::Socket];
+        let way = ways.into_iter().find(|way| *way as u32 == code).unwrap_or(Way::Asked);
+        Prepared { file, way }
+    }
+}
+
+impl HostFile {
+    pub(crate) fn new(Prepared { file, way }: Prepared) -> HostFile {
+        HostFile { file, way, wanted: AtomicU8::new(0) }
+    }
+
+    /// Whether nothing is left to read.
+    pub(crate) fn is_read(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.file).is_ok_and(|bytes| bytes == 0)
     }
 
     /// Whether the guest may have to wait for it.

@@ -14,6 +14,7 @@
 
 pub mod backend;
 mod bus;
+mod channel;
 mod console;
 mod file;
 mod memory;
@@ -24,9 +25,11 @@ pub mod virtio;
 
 pub use backend::Backend;
 pub use bus::{Bus, BusDevice, BusFull, Line, Slot};
+pub use channel::Channel;
 pub use console::Console;
+pub use file::Prepared;
 pub use memory::GuestMemory;
-pub use streams::{StreamReader, StreamWriter, Streams};
+pub use streams::{Apart, StreamReader, StreamWriter, Streams};
 pub use text::{Printable, panic_text, printable};
 
 use std::time::Duration;

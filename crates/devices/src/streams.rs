@@ -8,11 +8,13 @@
 //! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are
 //! dropped.
 use crate::Interrupt;
-use crate::file::{HostFile, Waiter};
+use crate::file::{HostFile, Prepared, Waiter};
 use crate::pipe::{CAPACITY, Moved, Pipe};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary::{
@@ -49,20 +51,49 @@ struct Table {
     off: bool,
 }
 
+/// A machine in a process of its own, which has the guest's ends of the streams.
+pub trait Apart: Send + Sync {
+    /// The stream of this number is this file from now on.
+    ///
+    /// # Errors
+    /// The machine's process has failed or is gone.
+    fn open(&self, id: u32, file: Prepared) -> io::Result<()>;
+    /// [`Streams::guest_close`]
+    fn close(&self, id: u32);
+    /// [`Streams::is_read`]
+    fn is_read(&self, id: u32) -> bool;
+    /// [`Streams::processor_time`]
+    fn processor_time(&self) -> Option<Duration>;
+    /// [`Streams::fail`]
+    fn fail(&self, why: String);
+}
+
 /// The byte pipes between host and guest, by number.
 ///
 /// The host opens a stream and tells its number to the guest, which opens the device of that minor
 /// number. Both directions are bounded: the host's ends block, the guest's functions answer
 /// `STREAM_AGAIN` and the interrupt `IRQ_STREAM` tells when that has changed.
+///
+/// Those of a machine in a process of its own ([`Streams::apart`]) are sockets to that one.
 pub struct Streams {
     table: Mutex<Table>,
+    apart: Option<Arc<dyn Apart>>,
 }
 
 impl Streams {
     /// An empty table.
     pub fn new() -> Arc<Streams> {
+        Streams::build(None)
+    }
+
+    /// Those of a machine in a process of its own.
+    pub fn apart(machine: Arc<dyn Apart>) -> Arc<Streams> {
+        Streams::build(Some(machine))
+    }
+
+    fn build(apart: Option<Arc<dyn Apart>>) -> Arc<Streams> {
         let table = Table { streams: BTreeMap::new(), next: STREAM_FIRST, irq: None, waiter: None, off: false };
-        Arc::new(Streams { table: Mutex::new(table) })
+        Arc::new(Streams { table: Mutex::new(table), apart })
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -83,6 +114,9 @@ impl Streams {
     /// What serves a stream on the host's side has failed: the machine ends at once, and this is
     /// why.
     pub fn fail(&self, why: String) {
+        if let Some(apart) = &self.apart {
+            return apart.fail(why);
+        }
         let irq = self.lock().irq.clone();
         if let Some(irq) = irq {
             irq.fail(why);
@@ -91,6 +125,9 @@ impl Streams {
 
     /// How long the processor of the machine's guest has run; None while there is none.
     pub fn processor_time(&self) -> Option<Duration> {
+        if let Some(apart) = &self.apart {
+            return apart.processor_time();
+        }
         let irq = self.lock().irq.clone();
         irq?.processor_time()
     }
@@ -104,7 +141,13 @@ impl Streams {
     }
 
     /// Makes a stream and gives the host's ends of it. One that had this number before is closed.
-    pub fn open(self: &Arc<Self>, id: u32) -> (StreamWriter, StreamReader) {
+    ///
+    /// # Errors
+    /// If the host gives no socket to a machine apart.
+    pub fn open(self: &Arc<Self>, id: u32) -> io::Result<(StreamWriter, StreamReader)> {
+        if let Some(apart) = &self.apart {
+            return open_apart(apart, id);
+        }
         let stream = Arc::new(Stream::default());
         let mut table = self.lock();
         let before = table.streams.insert(id, stream.clone());
@@ -113,21 +156,27 @@ impl Streams {
         if let Some(before) = before {
             before.close_guest();
         }
-        self.ends(stream, off)
+        Ok(self.ends(stream, off))
     }
 
     /// Makes the stream of a terminal line that is free: its number and the host's ends. None if
     /// all are in use.
-    pub fn open_terminal(self: &Arc<Self>) -> Option<(u32, StreamWriter, StreamReader)> {
+    ///
+    /// # Errors
+    /// As [`Streams::open`].
+    pub fn open_terminal(self: &Arc<Self>) -> io::Result<Option<(u32, StreamWriter, StreamReader)>> {
         let stream = Arc::new(Stream::default());
         let mut table = self.lock();
         let mut lines = TERMINAL_STREAM..TERMINAL_STREAM + TERMINAL_LINES;
-        let id = lines.find(|id| !table.streams.contains_key(id))?;
+        let Some(id) = lines.find(|id| !table.streams.contains_key(id)) else { return Ok(None) };
         table.streams.insert(id, stream.clone());
         let off = table.off;
         drop(table);
-        let (writer, reader) = self.ends(stream, off);
-        Some((id, writer, reader))
+        let (writer, reader) = match &self.apart {
+            Some(apart) => open_apart(apart, id).inspect_err(|_| drop(self.lock().streams.remove(&id)))?,
+            None => self.ends(stream, off),
+        };
+        Ok(Some((id, writer, reader)))
     }
 
     /// Makes a stream of a file of this process: what the guest reads and writes is read and
@@ -137,7 +186,19 @@ impl Streams {
     /// # Errors
     /// If the host gives no thread to wait for it.
     pub fn open_file(self: &Arc<Self>, id: u32, file: OwnedFd) -> io::Result<()> {
-        let file = Arc::new(HostFile::new(file)?);
+        let prepared = Prepared::new(file)?;
+        match &self.apart {
+            Some(apart) => apart.open(id, prepared),
+            None => self.open_prepared(id, prepared),
+        }
+    }
+
+    /// [`Streams::open_file`] of a file that another process has prepared.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_prepared(self: &Arc<Self>, id: u32, file: Prepared) -> io::Result<()> {
+        let file = Arc::new(HostFile::new(file));
         let stream = Arc::new(Stream { file: Some(file.clone()), ..Stream::default() });
         let mut table = self.lock();
         if table.off {
@@ -184,8 +245,8 @@ impl Streams {
         if off {
             stream.close_guest();
         }
-        let writer = StreamWriter { stream: stream.clone(), streams: self.clone() };
-        (writer, StreamReader { stream, streams: self.clone() })
+        let writer = StreamWriter(End::Here { stream: stream.clone(), streams: self.clone() });
+        (writer, StreamReader(End::Here { stream, streams: self.clone() }))
     }
 
     /// A number that no stream has, from `STREAM_FIRST` on. It is not handed out again soon.
@@ -262,6 +323,10 @@ impl Streams {
     /// The guest will neither read nor write this stream any more: the host reads the rest and then
     /// the end, and cannot write.
     pub fn guest_close(&self, id: u32) {
+        if let Some(apart) = &self.apart {
+            self.lock().streams.remove(&id);
+            return apart.close(id);
+        }
         let mut table = self.lock();
         let stream = table.streams.remove(&id);
         let waiter = table.waiter.clone();
@@ -272,6 +337,11 @@ impl Streams {
                 waiter.remove(file);
             }
         }
+    }
+
+    /// Whether the guest has read all that was written to a stream that is a file.
+    pub fn is_read(&self, id: u32) -> bool {
+        self.find(id).and_then(|stream| stream.file.clone()).is_none_or(|file| file.is_read())
     }
 
     /// The machine is off: closes every stream on the guest's side, those opened later too.
@@ -298,21 +368,49 @@ fn limit_mut(buf: &mut [u8]) -> &mut [u8] {
     &mut buf[..len]
 }
 
+/// What the host's ends of a stream hold.
+enum End {
+    Here {
+        stream: Arc<Stream>,
+        streams: Arc<Streams>,
+    },
+    /// Both ends have the same socket.
+    Apart {
+        socket: Arc<UnixStream>,
+        machine: Arc<dyn Apart>,
+        id: u32,
+    },
+}
+
+fn open_apart(machine: &Arc<dyn Apart>, id: u32) -> io::Result<(StreamWriter, StreamReader)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    machine.open(id, Prepared::new(theirs.into())?)?;
+    let socket = Arc::new(ours);
+    let end = || End::Apart { socket: socket.clone(), machine: machine.clone(), id };
+    Ok((StreamWriter(end()), StreamReader(end())))
+}
+
 /// The host's writing end of a stream. Writing waits for space, and fails with
 /// [`io::ErrorKind::BrokenPipe`] when the guest has closed the stream or the machine is off.
 /// Dropping it is the end of file for the guest.
-pub struct StreamWriter {
-    stream: Arc<Stream>,
-    streams: Arc<Streams>,
-}
+pub struct StreamWriter(End);
 
 impl Write for &StreamWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let (written, wake) = self.stream.to_guest.host_write(buf);
-        if wake {
-            self.streams.raise();
+        match &self.0 {
+            End::Here { stream, streams } => {
+                let (written, wake) = stream.to_guest.host_write(buf);
+                if wake {
+                    streams.raise();
+                }
+                written.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+            }
+            End::Apart { .. } if buf.is_empty() => Ok(0),
+            End::Apart { socket, .. } => match send(socket, buf, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::CONNRESET) => Err(io::ErrorKind::BrokenPipe.into()),
+                result => Ok(result?),
+            },
         }
-        written.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -333,32 +431,46 @@ impl Write for StreamWriter {
 impl StreamWriter {
     /// Whether the guest has read all that was written, or never will.
     pub fn is_read(&self) -> bool {
-        self.stream.to_guest.is_read()
+        match &self.0 {
+            End::Here { stream, .. } => stream.to_guest.is_read(),
+            End::Apart { machine, id, .. } => machine.is_read(*id),
+        }
     }
 }
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        self.stream.to_guest.close_writer();
-        self.streams.raise();
+        match &self.0 {
+            End::Here { stream, streams } => {
+                stream.to_guest.close_writer();
+                streams.raise();
+            }
+            End::Apart { socket, .. } => drop(shutdown(socket, Shutdown::Write)),
+        }
     }
 }
 
 /// The host's reading end of a stream. Reading waits for bytes; the end comes when the guest has
 /// closed the stream or the machine is off, after what was buffered. When it is dropped, the
 /// guest's writes fail.
-pub struct StreamReader {
-    stream: Arc<Stream>,
-    streams: Arc<Streams>,
-}
+pub struct StreamReader(End);
 
 impl Read for &StreamReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (n, wake) = self.stream.to_host.host_read(buf);
-        if wake {
-            self.streams.raise();
+        match &self.0 {
+            End::Here { stream, streams } => {
+                let (n, wake) = stream.to_host.host_read(buf);
+                if wake {
+                    streams.raise();
+                }
+                Ok(n)
+            }
+            // The other end was closed with bytes in it that nobody has read.
+            End::Apart { socket, .. } => match recv(socket, buf, RecvFlags::empty()) {
+                Err(rustix::io::Errno::CONNRESET) => Ok(0),
+                result => Ok(result?),
+            },
         }
-        Ok(n)
     }
 }
 
@@ -370,8 +482,13 @@ impl Read for StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        self.stream.to_host.close_reader();
-        self.streams.raise();
+        match &self.0 {
+            End::Here { stream, streams } => {
+                stream.to_host.close_reader();
+                streams.raise();
+            }
+            End::Apart { socket, .. } => drop(shutdown(socket, Shutdown::Read)),
+        }
     }
 }
 

@@ -57,6 +57,13 @@ impl Cache {
         Ok(Cache { folder: folder.into(), engine: hasher.finish() })
     }
 
+    /// As [`Cache::open`]; without a folder that it could have, nothing is kept.
+    pub(crate) fn open_or_warn(folder: &Path) -> Option<Cache> {
+        Cache::open(folder)
+            .inspect_err(|error| tracing::warn!("compiled code is not kept in {}: {error}", folder.display()))
+            .ok()
+    }
+
     fn name(&self, key: &Key) -> String {
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{hex}-{:016x}", self.engine)
@@ -64,6 +71,20 @@ impl Cache {
 
     /// The program's code, if it is there and whole. What is damaged is removed.
     pub(crate) fn get(&self, key: &Key) -> Option<Module> {
+        self.find(key, |file| {
+            let engine = engine::get().map_err(io::Error::other)?;
+            // SAFETY: as put() has written it, by its trailer, to a folder that only this user can
+            // write, by open(), and where files are never written in place.
+            unsafe { Module::deserialize_open_file(engine, file) }.map_err(io::Error::other)
+        })
+    }
+
+    /// The file with the program's code, if it is there and whole.
+    pub(crate) fn open_kept(&self, key: &Key) -> Option<File> {
+        self.find(key, Ok)
+    }
+
+    fn find<T>(&self, key: &Key, load: impl FnOnce(File) -> io::Result<T>) -> Option<T> {
         let name = self.name(key);
         let path = self.folder.join(&name);
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path).ok()?;
@@ -72,10 +93,7 @@ impl Cache {
                 // The oldest are thrown out first.
                 let _ = file.set_modified(SystemTime::now());
             }
-            let engine = engine::get().map_err(io::Error::other)?;
-            // SAFETY: as put() has written it, by its trailer, to a folder that only this user can
-            // write, by open(), and where files are never written in place.
-            unsafe { Module::deserialize_open_file(engine, file) }.map_err(io::Error::other)
+            load(file)
         });
         match module {
             Ok(module) => Some(module),

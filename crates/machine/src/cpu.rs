@@ -463,7 +463,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
         streams: config.streams,
         bus: config.bus,
         console: config.console,
-        programs: Programs::new(config.guest, config.cache.as_deref(), compiler, interrupts.clone()),
+        programs: Programs::new(config.guest, config.cache.as_deref(), compiler, config.broker, interrupts.clone()),
         handles: HashMap::new(),
         next_handle: 0,
         spaces: HashMap::new(),

@@ -46,6 +46,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The machine's process could not give up what it has to.
+    #[error("the machine's process cannot be confined: {0}; `--confine=on` goes on without")]
+    Confine(String),
     /// The kernel does not fit this machine.
     #[error("the kernel does not fit this machine: {0}")]
     Kernel(String),

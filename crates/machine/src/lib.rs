@@ -21,6 +21,7 @@ mod cache;
 mod clock;
 mod code;
 mod compiler;
+mod confine;
 mod cpu;
 mod engine;
 mod error;
@@ -42,7 +43,8 @@ mod task;
 mod trap;
 
 pub use code::{Guest, KernelImage, compile_kernel, compile_program};
-pub use compiler::{Compiler, compile_if_asked};
+pub use compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
+pub use confine::{Confine, attempts, give_up_calls, give_up_names, settle};
 pub use error::{Error, ProgramError};
 pub use limits::Limits;
 
@@ -60,6 +62,9 @@ use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
 /// Takes what the kernel writes to its console, in pieces of any length.
 pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
 
+/// Gives up what a process does not need to run a guest, or says why it cannot.
+pub type BeforeStart = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
 /// How to build a machine.
 pub struct Config {
     /// Bytes of physical memory; rounded down to whole pages of 64 KiB.
@@ -74,6 +79,10 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// Where those are compiled.
     pub compiler: Compiler,
+    /// Where compiled code comes from in place of these two, in a process that can open nothing.
+    pub broker: Option<Broker>,
+    /// Called when all is there but the processor's thread: the last moment before the guest runs.
+    pub before_start: Option<BeforeStart>,
     /// The byte pipes between host and guest.
     pub streams: Arc<Streams>,
     /// The devices with registers.
@@ -161,7 +170,7 @@ impl Machine {
     /// # Errors
     /// If the host cannot give the memory, the kernel does not fit this machine, or
     /// [`Config::compiler`] is no executable.
-    pub fn power_on(config: Config) -> Result<Machine, Error> {
+    pub fn power_on(mut config: Config) -> Result<Machine, Error> {
         engine::get()?;
         // What was named must be there.
         config.compiler.resolve()?;
@@ -179,6 +188,9 @@ impl Machine {
         let memory: Arc<dyn GuestMemory> = board.physical.clone();
         let line: Arc<dyn Interrupt> = interrupts;
         config.bus.connect(&memory, &line);
+        if let Some(prepare) = config.before_start.take() {
+            prepare().map_err(Error::Confine)?;
+        }
         let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("machine".into())

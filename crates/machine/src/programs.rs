@@ -4,7 +4,7 @@ use crate::{
     Guest, ProgramError,
     cache::Cache,
     code::{self, Key, Program},
-    compiler::{self, Cancel, Failure},
+    compiler::{self, Broker, Cancel, Failure},
     cpu::Handle,
     engine,
     interrupt::Interrupts,
@@ -84,16 +84,11 @@ impl Programs {
         guest: Guest,
         cache: Option<&Path>,
         compiler: Option<PathBuf>,
+        broker: Option<Broker>,
         interrupts: Arc<Interrupts>,
     ) -> Programs {
-        let cache = cache.and_then(|path| match Cache::open(path) {
-            Ok(cache) => Some(cache),
-            Err(error) => {
-                tracing::warn!("compiled code is not kept in {}: {error}", path.display());
-                None
-            }
-        });
-        let queue = Queue { line: Mutex::default(), cache, compiler, interrupts };
+        let cache = cache.and_then(Cache::open_or_warn);
+        let queue = Queue { line: Mutex::default(), cache, compiler, broker, interrupts };
         Programs {
             guest,
             loaded: HashMap::new(),
@@ -118,7 +113,10 @@ impl Programs {
         if let Some(job) = self.jobs.get(&key).and_then(Weak::upgrade) {
             return Ok(Handle::Waiting(job));
         }
-        let kept = || self.queue.cache.as_ref()?.get(&key);
+        let kept = || match &self.queue.broker {
+            Some(broker) => broker.get(&key),
+            None => self.queue.cache.as_ref()?.get(&key),
+        };
         if let Some(module) = self.guest.program(&key).or_else(kept) {
             let program = Arc::new(Program::new(module));
             self.keep(key, &program);
@@ -184,6 +182,8 @@ struct Queue {
     cache: Option<Cache>,
     /// The executable whose processes compile.
     compiler: Option<PathBuf>,
+    /// Who is asked in place of both.
+    broker: Option<Broker>,
     interrupts: Arc<Interrupts>,
 }
 
@@ -289,9 +289,13 @@ impl Queue {
     fn compile(&self, key: &Key, wasm: &[u8], cancel: &Cancel) -> Result<Arc<Program>, Refusal> {
         let refusal = |error: ProgramError, again| Refusal { error: error.into(), again };
         let here = || compiler::compile_here(wasm).map_err(|error| Failure::Program { error, again: false });
-        let code = match &self.compiler {
+        let apart = match (&self.broker, &self.compiler) {
+            (Some(broker), _) => Some(broker.compile(wasm, cancel)),
+            (None, executable) => executable.as_ref().map(|executable| compiler::compile(executable, wasm, cancel)),
+        };
+        let code = match apart {
             None => here(),
-            Some(executable) => match compiler::compile(executable, wasm, cancel) {
+            Some(result) => match result {
                 // What is small does little harm here.
                 Err(Failure::Unavailable(why)) if wasm.len() <= LARGE => {
                     tracing::warn!("no process for the compiler ({why}): a small program is compiled without");

@@ -55,7 +55,15 @@ pub struct Program {
 /// # Errors
 /// If there are more.
 pub fn check_size(wasm: &[u8]) -> Result<(), Error> {
-    limit("bytes of the program", wasm.len() as u64, CODE_MAX)
+    check_length(wasm.len() as u64)
+}
+
+/// As [`check_size`], of a program of so many bytes.
+///
+/// # Errors
+/// [`Error::Limit`]
+pub fn check_length(bytes: u64) -> Result<(), Error> {
+    limit("bytes of the program", bytes, CODE_MAX)
 }
 
 /// Checks the file of a program, and makes of it what the engine compiles. Takes time and memory in

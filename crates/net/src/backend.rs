@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_networks_thread_is_told_to_the_machine() {
         let share = crate::Share { sockets: 64, buffers: 1 << 20 };
-        let network = Network::new(&[], crate::Reach::default(), share).unwrap();
+        let network = Network::new(crate::Ports::default(), Box::new(crate::Local::default()), false, share);
         let (teller, told) = mpsc::channel();
         let device = network.device();
         let line = Line::new(Arc::new(Told(Mutex::new(teller))), 8);

@@ -1,8 +1,6 @@
 //! What the protocols need of the host: sockets that tell when they are ready, the time, random
 //! numbers, and where a packet may go.
-use crate::address;
-use crate::reach::{Kept, Reach};
-use crate::resolver;
+use crate::dial::{Denied, Dialer};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use smoltcp::time::Instant;
@@ -10,13 +8,17 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 
 /// What a token belongs to: its two lowest bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A connection of TCP.
     Tcp = 0,
+    /// A flow of UDP.
     Udp = 1,
+    /// Echo requests.
     Icmp = 2,
 }
 
@@ -41,12 +43,12 @@ pub(crate) struct Io {
     now: Instant,
     random: RandomState,
     again: Vec<Token>,
-    reach: Reach,
-    told: Refusals,
+    dialer: Box<dyn Dialer>,
+    reaches_host: bool,
 }
 
 impl Io {
-    pub(crate) fn new(registry: Registry, reach: Reach, told: Refusals) -> Io {
+    pub(crate) fn new(registry: Registry, dialer: Box<dyn Dialer>, reaches_host: bool) -> Io {
         Io {
             registry,
             next: 0,
@@ -54,27 +56,20 @@ impl Io {
             now: Instant::ZERO,
             random: RandomState::new(),
             again: vec![],
-            reach,
-            told,
+            dialer,
+            reaches_host,
         }
     }
 
-    /// Where a packet of the guest to this address is to go. What the user has not allowed is told.
-    pub(crate) fn outside(&mut self, to: SocketAddr) -> Result<SocketAddr, Kept> {
-        let result = address::outside(to, self.reach, resolver::server);
-        if let Err(Kept::Prohibited(word)) = result {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.iter().all(|refused| refused.word != word) {
-                let refused = Refused { address: to.ip(), word };
-                tracing::info!("{refused}");
-                told.push(refused);
-            }
-        }
-        result
+    /// A socket that is connected, or being connected, to where a packet of the guest to this
+    /// address is to go.
+    pub(crate) fn dial(&mut self, kind: Kind, to: SocketAddr) -> Result<OwnedFd, Denied> {
+        self.dialer.dial(kind, to)
     }
 
-    pub(crate) fn reach(&self) -> Reach {
-        self.reach
+    /// Whether the guest may reach this host.
+    pub(crate) fn reaches_host(&self) -> bool {
+        self.reaches_host
     }
 
     /// A token that was never used.

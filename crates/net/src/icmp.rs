@@ -1,6 +1,7 @@
 //! ICMP: echo requests. The gateway answers by itself; for other hosts there is a ping socket for each identifier and
 //! host, if the host lets its users have such.
 use crate::address;
+use crate::dial::Denied;
 use crate::host::{Io, Kind};
 use crate::packet::{self, Packet};
 use crate::wire::Wire;
@@ -8,7 +9,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::IpProtocol;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -57,12 +58,11 @@ impl Icmp {
             reply(wire, (packet.from, [*i0, *i1], packet.to), packet.payload);
             return;
         }
-        let to = match io.outside(SocketAddr::new(packet.to, 0)) {
-            Ok(to) => to,
-            Err(kept) => return packet::unreachable(wire, packet, kept.into()),
-        };
         // Without permission there is no answer, as from a host that does not answer.
-        let token = self.open(io, (packet.from, [*i0, *i1], packet.to), to);
+        let token = match self.open(io, (packet.from, [*i0, *i1], packet.to)) {
+            Err(Denied::Kept(kept)) => return packet::unreachable(wire, packet, kept.into()),
+            token => token,
+        };
         if let Some(ping) = token.ok().and_then(|token| self.pings.get_mut(&token)) {
             ping.used = io.now();
             // The host puts its own identifier and checksum in.
@@ -70,17 +70,14 @@ impl Icmp {
         }
     }
 
-    fn open(&mut self, io: &mut Io, key: Key, to: SocketAddr) -> io::Result<Token> {
+    fn open(&mut self, io: &mut Io, key: Key) -> Result<Token, Denied> {
         if let Some(token) = self.keys.get(&key) {
             return Ok(*token);
         }
         if self.pings.len() >= self.most {
-            return Err(io::ErrorKind::QuotaExceeded.into());
+            return Err(io::Error::from(io::ErrorKind::QuotaExceeded).into());
         }
-        let protocol = if to.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-        let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(protocol))?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&to.into())?;
+        let socket = Socket::from(io.dial(Kind::Icmp, SocketAddr::new(key.2, 0))?);
         let token = io.register(Kind::Icmp, &mut SourceFd(&socket.as_raw_fd()), Interest::READABLE)?;
         self.pings.insert(token, Ping { key, socket, used: io.now() });
         self.keys.insert(key, token);

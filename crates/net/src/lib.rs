@@ -16,6 +16,7 @@
 
 mod address;
 mod backend;
+mod dial;
 mod host;
 mod icmp;
 mod link;
@@ -31,8 +32,9 @@ mod udp;
 mod wire;
 
 pub use backend::Running;
+pub use dial::{Dialer, Local, Remote, serve};
 pub use host::{Refusals, Refused, Share};
-pub use network::Network;
+pub use network::{Network, Ports};
 pub use publish::{Protocol, Publish, PublishError};
 pub use reach::Reach;
 

@@ -2,10 +2,10 @@
 use crate::Error;
 use crate::address::{GUEST_MAC, MTU};
 use crate::backend::Running;
-use crate::host::{Io, Refusals, Share};
+use crate::dial::Dialer;
+use crate::host::{Io, Share};
 use crate::icmp::Icmp;
 use crate::publish::{Protocol, Publish};
-use crate::reach::Reach;
 use crate::reactor::{Reactor, WAKER};
 use crate::tcp::Tcp;
 use crate::udp::Udp;
@@ -15,6 +15,7 @@ use mio::{Poll, Waker};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wasmlinux_devices::virtio::NetDevice;
 
@@ -29,43 +30,61 @@ const PINGS_MAX: usize = 64;
 pub struct Network {
     device: Arc<NetDevice>,
     share: Share,
-    tcp: Vec<(std::net::TcpListener, u16)>,
-    udp: Vec<(std::net::UdpSocket, u16)>,
-    reach: Reach,
-    published: Vec<Publish>,
-    told: Refusals,
+    ports: Ports,
+    dialer: Box<dyn Dialer>,
+    reaches_host: bool,
 }
 
-impl Network {
-    /// Opens the ports of the host. The guest will reach the outside, and what `reach` says.
+/// Ports of this host that will lead to the guest: open, with nobody who takes connections yet.
+#[derive(Debug, Default)]
+pub struct Ports {
+    tcp: Vec<(std::net::TcpListener, u16)>,
+    udp: Vec<(std::net::UdpSocket, u16)>,
+    published: Vec<Publish>,
+}
+
+impl Ports {
+    /// Opens them.
     ///
     /// # Errors
     /// [`Error::Listen`] for the first that cannot be opened.
-    pub fn new(publish: &[Publish], reach: Reach, share: Share) -> Result<Network, Error> {
-        let device = NetDevice::new(GUEST_MAC, MTU);
-        let (published, told) = (vec![], Refusals::default());
-        let mut network = Network { device, share, tcp: vec![], udp: vec![], reach, published, told };
+    pub fn open(publish: &[Publish]) -> Result<Ports, Error> {
+        let mut ports = Ports::default();
         for one in publish {
             let listen = |error| Error::Listen { address: one.host, protocol: one.protocol, error };
             let kind = if one.protocol == Protocol::Tcp { Type::STREAM } else { Type::DGRAM };
             let (socket, host) = open(one.host, kind).map_err(listen)?;
-            network.published.push(Publish { host, ..*one });
-            match one.protocol {
-                Protocol::Tcp => network.tcp.push((socket.into(), one.guest)),
-                Protocol::Udp => network.udp.push((socket.into(), one.guest)),
-            }
+            ports.published.push(Publish { host, ..*one });
+            ports.add(one.protocol, socket.into(), one.guest);
         }
-        Ok(network)
+        Ok(ports)
+    }
+
+    /// Adds one that was opened elsewhere.
+    pub fn add(&mut self, protocol: Protocol, socket: OwnedFd, guest: u16) {
+        match protocol {
+            Protocol::Tcp => self.tcp.push((socket.into(), guest)),
+            Protocol::Udp => self.udp.push((socket.into(), guest)),
+        }
+    }
+
+    /// Their sockets, and the guest's port of each.
+    pub fn sockets(&self) -> impl Iterator<Item = (Protocol, BorrowedFd<'_>, u16)> {
+        let tcp = self.tcp.iter().map(|(socket, guest)| (Protocol::Tcp, socket.as_fd(), *guest));
+        tcp.chain(self.udp.iter().map(|(socket, guest)| (Protocol::Udp, socket.as_fd(), *guest)))
     }
 
     /// What is published, with the ports that the host has chosen.
     pub fn published(&self) -> &[Publish] {
         &self.published
     }
+}
 
-    /// What the guest was kept from, from now on.
-    pub fn refusals(&self) -> Refusals {
-        self.told.clone()
+impl Network {
+    /// A network with these ports, whose connections to the outside are made by `dialer`. The name
+    /// of this host is known to the guest if it `reaches_host`.
+    pub fn new(ports: Ports, dialer: Box<dyn Dialer>, reaches_host: bool, share: Share) -> Network {
+        Network { device: NetDevice::new(GUEST_MAC, MTU), share, ports, dialer, reaches_host }
     }
 
     /// The device to plug into the machine.
@@ -80,16 +99,16 @@ impl Network {
     pub fn start(self) -> Result<Running, Error> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let mut io = Io::new(poll.registry().try_clone()?, self.reach, self.told);
+        let mut io = Io::new(poll.registry().try_clone()?, self.dialer, self.reaches_host);
         // One at least, for names.
         let udp = (self.share.sockets / 8).clamp(1, UDP_MAX);
         let pings = udp.min(PINGS_MAX);
         let share = Share { sockets: self.share.sockets.saturating_sub(udp + pings), ..self.share };
         let (mut tcp, mut udp) = (Tcp::new(share), Udp::new(udp));
-        for (listener, guest) in self.tcp {
+        for (listener, guest) in self.ports.tcp {
             tcp.listen(&mut io, TcpListener::from_std(listener), guest)?;
         }
-        for (socket, guest) in self.udp {
+        for (socket, guest) in self.ports.udp {
             udp.listen(&mut io, UdpSocket::from_std(socket), guest)?;
         }
         let wire = Wire::new(self.device.clone());

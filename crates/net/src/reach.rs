@@ -19,7 +19,7 @@ pub struct Reach {
 
 /// Why an address is not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub enum Kept {
     /// There is no such host.
     Nowhere,
     /// The user has not allowed it: the word of `--network` that would.

@@ -4,7 +4,6 @@
 use crate::address;
 use crate::host::{Io, Kind, Share};
 use crate::packet::{self, Packet, Unreachable};
-use crate::reach::Kept;
 use crate::wire::{Port, TYPE_IP4, TYPE_IP6, Wire};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -182,12 +181,9 @@ impl Tcp {
     }
 
     fn connect(&mut self, io: &mut Io, key: Key, syn: &[u8]) -> Result<(), Option<io::ErrorKind>> {
-        let to = io.outside(key.1).map_err(|kept| match kept {
-            Kept::Nowhere => io::ErrorKind::HostUnreachable,
-            Kept::Prohibited(_) => io::ErrorKind::PermissionDenied,
-        })?;
         let sockets = self.socket().ok_or(None)?;
-        let connected = TcpStream::connect(to).and_then(|mut stream| {
+        let connected = io.dial(Kind::Tcp, key.1).map_err(io::Error::from).and_then(|socket| {
+            let mut stream = TcpStream::from_std(socket.into());
             let token = io.register(Kind::Tcp, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
             Ok((stream, token))
         });

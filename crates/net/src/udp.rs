@@ -1,6 +1,7 @@
 //! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as long as it is used.
 //! Published ports are sockets of the host whose peers get a port of the gateway each.
 use crate::address;
+use crate::dial::Denied;
 use crate::host::{Io, Kind};
 use crate::names;
 use crate::packet::{self, Packet, Unreachable};
@@ -11,7 +12,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpProtocol, UDP_HEADER_LEN};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A flow without datagrams ends after this time.
 const IDLE: Duration = Duration::from_secs(60);
@@ -76,15 +77,17 @@ impl Udp {
         }
         if address::is_dns(key.1.ip())
             && key.1.port() == 53
-            && let Some(answer) = names::answer(data, io.reach().host)
+            && let Some(answer) = names::answer(data, io.reaches_host())
         {
             return emit(wire, key, &answer);
         }
         let id = match self.keys.get(&key) {
             Some(id) => Some(*id),
-            None => match io.outside(key.1) {
-                Ok(to) => self.connect(io, key, to),
-                Err(kept) if address::is_unicast(key.1.ip()) => return packet::unreachable(wire, packet, kept.into()),
+            None => match self.connect(io, key) {
+                Ok(id) => Some(id),
+                Err(Denied::Kept(kept)) if address::is_unicast(key.1.ip()) => {
+                    return packet::unreachable(wire, packet, kept.into());
+                }
                 Err(_) => return,
             },
         };
@@ -103,15 +106,13 @@ impl Udp {
         }
     }
 
-    fn connect(&mut self, io: &mut Io, key: Key, to: SocketAddr) -> Option<usize> {
+    fn connect(&mut self, io: &mut Io, key: Key) -> Result<usize, Denied> {
         self.make_room(io);
-        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let mut socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-        socket.connect(to).ok()?;
-        let token = io.register(Kind::Udp, &mut socket, Interest::READABLE).ok()?;
+        let mut socket = UdpSocket::from_std(io.dial(Kind::Udp, key.1)?.into());
+        let token = io.register(Kind::Udp, &mut socket, Interest::READABLE)?;
         self.keys.insert(key, token.0);
         self.flows.insert(token.0, Flow { key, used: io.now(), way: Way::Out(socket) });
-        Some(token.0)
+        Ok(token.0)
     }
 
     /// A socket of the host has something to read.

@@ -213,7 +213,7 @@ impl Command {
     fn begin(&self, start: bool) -> Result<(Child, Arc<Job>), Error> {
         let streams = self.control.streams();
         if let Some(size) = self.terminal {
-            let (number, writer, reader) = streams.open_terminal().ok_or(Error::Terminals)?;
+            let (number, writer, reader) = streams.open_terminal()?.ok_or(Error::Terminals)?;
             let made = self.make(&Streams::Terminal(number, size), start);
             let (process, job) = made.inspect_err(|_| streams.guest_close(number))?;
             return Ok((Child { stdin: Some(writer), stdout: Some(reader), stderr: None, process }, job));
@@ -225,7 +225,7 @@ impl Command {
                 Kind::Piped => {
                     let number = streams.allocate();
                     numbers[at] = Some(number);
-                    ends[at] = Some(streams.open(number));
+                    ends[at] = Some(streams.open(number)?);
                 }
                 Kind::File(file) => {
                     let number = streams.allocate();

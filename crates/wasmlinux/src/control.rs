@@ -158,7 +158,7 @@ pub(crate) struct Control {
 impl Control {
     /// Opens the channel and starts the thread that receives.
     pub(crate) fn open(streams: &Arc<Streams>) -> Result<Arc<Control>, Error> {
-        let (writer, reader) = streams.open(boundary::STREAM_CONTROL);
+        let (writer, reader) = streams.open(boundary::STREAM_CONTROL)?;
         let control = Arc::new(Control {
             streams: streams.clone(),
             writer: Mutex::new(writer),

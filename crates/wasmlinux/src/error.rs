@@ -91,6 +91,15 @@ pub enum Error {
         /// The last kernel messages.
         messages: String,
     },
+    /// The host gives no process for the machine, or that one is lost.
+    #[error("the machine's process is lost")]
+    Process(#[source] std::io::Error),
+    /// The machine's process says why it is no machine.
+    #[error("{0}")]
+    Apart(String),
+    /// This executable cannot be started as a machine.
+    #[error("this program cannot be a machine's process: call `machine_if_asked` at the begin of its `main`")]
+    NotOffered,
     /// The machine is off, or went off meanwhile.
     #[error("the machine is off")]
     Off,

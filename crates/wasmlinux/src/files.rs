@@ -74,7 +74,7 @@ pub(crate) struct Sending {
 impl Sending {
     /// Opens the stream, which the guest looks for at once, and begins to send.
     pub(crate) fn start(streams: &Arc<Streams>, tree: Tree) -> io::Result<Sending> {
-        let (writer, reader) = streams.open(boundary::STREAM_FILES);
+        let (writer, reader) = streams.open(boundary::STREAM_FILES)?;
         let sent = Arc::new(AtomicU64::new(0));
         let counter = sent.clone();
         let thread = std::thread::Builder::new()
@@ -116,7 +116,7 @@ impl Write for Counted {
 pub(crate) fn put(control: &Arc<Control>, tree: &Tree) -> Result<(), Error> {
     let streams = control.streams();
     let stream = streams.allocate();
-    let (writer, reader) = streams.open(stream);
+    let (writer, reader) = streams.open(stream)?;
     let fill = |message: &mut Message| {
         message.words(boundary::FIELD_CHANNEL, &[stream]);
     };

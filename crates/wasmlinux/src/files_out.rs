@@ -70,7 +70,7 @@ impl Files {
     pub(crate) fn open(control: &Arc<Control>, path: &OsStr, follow: bool) -> Result<Files, Error> {
         let streams = control.streams();
         let stream = streams.allocate();
-        let (_, reader) = streams.open(stream);
+        let (_, reader) = streams.open(stream)?;
         let name = path.to_string_lossy().into_owned();
         let fill = |message: &mut Message| {
             message.words(boundary::FIELD_CHANNEL, &[stream]).text(boundary::FIELD_PATH, path.as_bytes());

@@ -14,7 +14,8 @@
 //! # }
 //! ```
 //!
-//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug.
+//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug. It runs in this process
+//!   ([`Builder::boot`]) or in one of its own that has given up what it does not need ([`Builder::boot_apart`]).
 //! - [`Command`] and [`Child`] run programs of the guest, after the model of [`std::process`].
 //! - [`HostTask`] makes system calls on the guest's kernel from here, as a process of its own.
 //!
@@ -25,6 +26,7 @@
 //! Everything may be used from any thread. Nothing panics on what the guest or the caller does: see [`Error`].
 #![deny(unsafe_code)]
 
+mod apart;
 mod command;
 mod control;
 mod errno;
@@ -37,6 +39,7 @@ mod machine;
 mod process;
 mod task;
 
+pub use apart::machine_if_asked;
 pub use command::{Command, Created, Output, Stdio};
 pub use errno::Errno;
 pub use error::{Error, SpawnStep};
@@ -46,5 +49,5 @@ pub use machine::{Builder, MEMORY_DEFAULT, MEMORY_MAX, MEMORY_MIN, Machine};
 pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
-pub use wasmlinux_machine::{Compiler, Outcome, compile_if_asked};
+pub use wasmlinux_machine::{Compiler, Confine, Outcome, compile_if_asked};
 pub use wasmlinux_net::{GATEWAY, Protocol, Publish, PublishError, Reach, Refused};

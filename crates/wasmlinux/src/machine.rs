@@ -1,11 +1,12 @@
 //! The machine, as a caller sees it: built, booted, given commands, switched off.
+use crate::apart;
 use crate::command::Command;
 use crate::control::{Control, Phase};
 use crate::files::{self, Cost, Sending};
 use crate::files_out::{FileKind, Files};
 use crate::guest::guest;
 use crate::task::HostTask;
-use crate::{Compiler, Errno, Error, Outcome};
+use crate::{Compiler, Confine, Errno, Error, Outcome};
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -20,7 +21,7 @@ use wasmlinux_devices::{Bus, Console, Streams};
 use wasmlinux_image::cpio;
 use wasmlinux_image::tree::{Content, Tree};
 use wasmlinux_machine as computer;
-use wasmlinux_net::{GATEWAY, Network, Publish, Reach, Refusals, Refused, Share};
+use wasmlinux_net::{GATEWAY, Local, Network, Ports, Publish, Reach, Refusals, Refused, Share};
 
 /// Least memory of a machine, in bytes.
 pub const MEMORY_MIN: u64 = 32 << 20;
@@ -163,33 +164,26 @@ impl Builder {
     /// # Errors
     /// See the variants of [`Error`].
     pub fn boot(self) -> Result<Machine, Error> {
-        let memory = self.memory / u64::from(boundary::WASM_PAGE) * u64::from(boundary::WASM_PAGE);
-        if !(MEMORY_MIN..=MEMORY_MAX).contains(&memory) {
-            return Err(Error::Memory { asked: self.memory });
-        }
+        let (memory, tree, cost) = self.prepare()?;
         let bundle = guest()?;
-        let base = bundle.initramfs();
-        let tree = self.tree(base)?;
-        let cost = Cost::of(&tree);
-        if cost.needs() > memory {
-            let (count, files, needed) = (cost.count, cost.memory, cost.needs());
-            return Err(Error::FilesTooLarge { memory, count, files, needed });
-        }
         let limits = computer::Limits::of(memory);
         let share = Share { sockets: limits.sockets, buffers: limits.buffers };
-        let network = if self.network { Some(Network::new(&self.publish, self.reach, share)?) } else { None };
+        let local = Local::new(self.reach);
+        let refusals = local.refusals();
+        let (network, published) = if self.network {
+            let ports = Ports::open(&self.publish)?;
+            let published = ports.published().to_vec();
+            (Some(Network::new(ports, Box::new(local), self.reach.host, share)), published)
+        } else {
+            (None, vec![])
+        };
         let mut bus = Bus::default();
         if let Some(network) = &network {
             bus.plug(Mmio::new(network.device()))?;
         }
-        let cmdline = self.cmdline(&bus)?;
-        let published = network.as_ref().map_or_else(Vec::new, |network| network.published().to_vec());
-        let refusals = network.as_ref().map(Network::refusals).unwrap_or_default();
+        let cmdline = cmdline(&self.first_arguments(), &bus, self.kernel_args.iter().map(String::as_str))?;
         let network = network.map(Network::start).transpose()?;
-        let console = match self.kernel_log {
-            Some((_, writer)) => Console::with_live(MESSAGES, writer),
-            None => Console::new(MESSAGES),
-        };
+        let console = console(self.kernel_log);
         let streams = Streams::new();
         let control = Control::open(&streams)?;
         let files = Sending::start(&streams, tree)?;
@@ -197,39 +191,77 @@ impl Builder {
         let switched_on = computer::Machine::power_on(computer::Config {
             memory,
             cmdline,
-            initramfs: vec![Cow::Borrowed(base)],
+            initramfs: vec![Cow::Borrowed(bundle.initramfs())],
             guest: bundle.clone(),
             cache: self.cache,
             compiler: self.compiler,
+            broker: None,
+            before_start: None,
             streams: streams.clone(),
             bus: Arc::new(bus),
             console: Box::new(console.sink()),
         });
-        let computer = switched_on.inspect_err(|_| streams.shut())?;
+        let computer = Computer::Here(switched_on.inspect_err(|_| streams.shut())?);
         // From here on an error drops the machine, which pulls the plug.
-        let machine = Machine { computer, control, console, network: Mutex::new(network), published, refusals };
-        let mut sent = 0;
-        loop {
-            match machine.control.ready(BOOT_LIMIT) {
-                Phase::Lost { .. } => {
-                    let outcome = machine.computer.wait();
-                    return Err(match files.end() {
-                        // The files were not the reason.
-                        Ok(()) | Err(Error::Off) => Error::Boot { outcome, messages: machine.kernel_messages() },
-                        Err(error) => error,
-                    });
-                }
-                // Files may be many, and come from far away.
-                Phase::Starting if files.sent() > sent => sent = files.sent(),
-                Phase::Starting => {
-                    return Err(Error::BootTimeout { after: BOOT_LIMIT, messages: machine.kernel_messages() });
-                }
-                Phase::Failed(failure) => {
-                    return Err(Error::Version { theirs: failure.text.unwrap_or_default() });
-                }
-                _ => return files.end().map(|()| machine),
-            }
+        Machine { computer, control, console, network: Mutex::new(network), published, refusals }.wait_for_init(files)
+    }
+
+    /// As [`Builder::boot`], but the machine runs in a process of its own, which gives up what it does
+    /// not need before the guest runs: see [`Confine`]. What it needs of this process it asks for:
+    /// connections to what the guest may reach, compiled code. That process is of this executable,
+    /// whose `main` begins with [`crate::machine_if_asked`]; it ends with this one at the latest.
+    ///
+    /// What the machine logs, and what it says when it fails, comes on this process's standard error.
+    ///
+    /// # Errors
+    /// See the variants of [`Error`].
+    pub fn boot_apart(mut self, confine: Confine) -> Result<Machine, Error> {
+        if !apart::has_been_offered() {
+            return Err(Error::NotOffered);
         }
+        let first = self.first_arguments();
+        // Where it is, it is looked at before a process is started in vain; the devices come later.
+        cmdline(&first, &Bus::default(), self.kernel_args.iter().map(String::as_str))?;
+        let console = console(self.kernel_log.take());
+        // It begins while this process prepares the rest.
+        let process = apart::Process::spawn(console.clone())?;
+        let (memory, tree, cost) = self.prepare()?;
+        let local = Local::new(self.reach);
+        let refusals = local.refusals();
+        let ports = if self.network { Ports::open(&self.publish)? } else { Ports::default() };
+        let published = ports.published().to_vec();
+        let broker = computer::BrokerServer::new(self.cache.as_deref(), &self.compiler)?;
+        let streams = Streams::apart(process.streams());
+        let control = Control::open(&streams)?;
+        let files = Sending::start(&streams, tree)?;
+        let arguments: Vec<_> =
+            [first.as_str()].into_iter().chain(self.kernel_args.iter().map(String::as_str)).collect();
+        tracing::debug!(memory, process = process.pid(), added = cost.count, "power on");
+        process.start(apart::Given {
+            memory,
+            arguments: &arguments,
+            confine,
+            ports: &ports,
+            network: self.network.then_some((local, self.reach.host)),
+            broker,
+        })?;
+        let computer = Computer::Apart(process);
+        Machine { computer, control, console, network: Mutex::new(None), published, refusals }.wait_for_init(files)
+    }
+
+    /// Checks what was asked for: the memory, what is put into it, and what that takes.
+    fn prepare(&self) -> Result<(u64, Tree, Cost), Error> {
+        let memory = self.memory / u64::from(boundary::WASM_PAGE) * u64::from(boundary::WASM_PAGE);
+        if !(MEMORY_MIN..=MEMORY_MAX).contains(&memory) {
+            return Err(Error::Memory { asked: self.memory });
+        }
+        let tree = self.tree(guest()?.initramfs())?;
+        let cost = Cost::of(&tree);
+        if cost.needs() > memory {
+            let (count, files, needed) = (cost.count, cost.memory, cost.needs());
+            return Err(Error::FilesTooLarge { memory, count, files, needed });
+        }
+        Ok((memory, tree, cost))
     }
 
     /// What is put into the base root file system.
@@ -266,21 +298,33 @@ impl Builder {
         (!lines.is_empty()).then_some(lines)
     }
 
-    /// With where the devices are.
-    fn cmdline(&self, bus: &Bus) -> Result<String, Error> {
+    /// What stands on the kernel's command line before where the devices are.
+    fn first_arguments(&self) -> String {
         // The kernel shows what is less than its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
         // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against fragmentation, as the kernel does
         // from the first sign of it on, would be most of a machine's memory.
-        let mut text = format!("loglevel={level} sysctl.vm.watermark_boost_factor=0");
-        for arg in bus.kernel_parameters().chain(self.kernel_args.iter().cloned()) {
-            text.push(' ');
-            text.push_str(&arg);
-        }
-        if text.len() >= boundary::CMDLINE_SIZE as usize || text.contains('\0') {
-            return Err(Error::KernelArguments);
-        }
-        Ok(text)
+        format!("loglevel={level} sysctl.vm.watermark_boost_factor=0")
+    }
+}
+
+/// The kernel's command line, with where the devices are.
+pub(crate) fn cmdline<'a>(first: &str, bus: &Bus, arguments: impl Iterator<Item = &'a str>) -> Result<String, Error> {
+    let mut text = first.to_owned();
+    for arg in bus.kernel_parameters().chain(arguments.map(str::to_owned)) {
+        text.push(' ');
+        text.push_str(&arg);
+    }
+    if text.len() >= boundary::CMDLINE_SIZE as usize || text.contains('\0') {
+        return Err(Error::KernelArguments);
+    }
+    Ok(text)
+}
+
+fn console(log: Option<(u8, Box<dyn Write + Send>)>) -> Console {
+    match log {
+        Some((_, writer)) => Console::with_live(MESSAGES, writer),
+        None => Console::new(MESSAGES),
     }
 }
 
@@ -316,9 +360,15 @@ fn default_cache() -> Option<PathBuf> {
     folder.map(|folder| folder.join("wasmlinux"))
 }
 
+/// Where the machine runs.
+enum Computer {
+    Here(computer::Machine),
+    Apart(apart::Process),
+}
+
 /// A machine that is running. Dropping it pulls the plug; [`Machine::shutdown`] switches it off in order.
 pub struct Machine {
-    computer: computer::Machine,
+    computer: Computer,
     control: Arc<Control>,
     console: Console,
     /// While the machine is on.
@@ -331,6 +381,32 @@ impl Machine {
     /// Begins to describe a machine.
     pub fn builder() -> Builder {
         Builder::new()
+    }
+
+    /// Waits until its first process is up.
+    fn wait_for_init(self, files: Sending) -> Result<Machine, Error> {
+        let mut sent = 0;
+        loop {
+            match self.control.ready(BOOT_LIMIT) {
+                Phase::Lost { .. } => {
+                    let outcome = self.wait();
+                    return Err(match files.end() {
+                        // The files were not the reason.
+                        Ok(()) | Err(Error::Off) => Error::Boot { outcome, messages: self.kernel_messages() },
+                        Err(error) => error,
+                    });
+                }
+                // Files may be many, and come from far away.
+                Phase::Starting if files.sent() > sent => sent = files.sent(),
+                Phase::Starting => {
+                    return Err(Error::BootTimeout { after: BOOT_LIMIT, messages: self.kernel_messages() });
+                }
+                Phase::Failed(failure) => {
+                    return Err(Error::Version { theirs: failure.text.unwrap_or_default() });
+                }
+                _ => return files.end().map(|()| self),
+            }
+        }
     }
 
     /// A command to be run in this machine. A name without a slash is looked up in the command's PATH.
@@ -404,7 +480,10 @@ impl Machine {
 
     /// Waits until the machine is off, for whatever reason, and what it has sent to the network is delivered.
     pub fn wait(&self) -> Outcome {
-        let outcome = self.computer.wait();
+        let outcome = match &self.computer {
+            Computer::Here(machine) => machine.wait(),
+            Computer::Apart(process) => process.wait(),
+        };
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).take();
         match network {
             Some(network) if outcome == Outcome::Unplugged => network.cut(),
@@ -420,7 +499,10 @@ impl Machine {
 
     /// How the machine ended; None while it is on.
     pub fn try_wait(&self) -> Option<Outcome> {
-        self.computer.try_wait()
+        match &self.computer {
+            Computer::Here(machine) => machine.try_wait(),
+            Computer::Apart(process) => process.try_wait(),
+        }
     }
 
     /// The ports that lead to the guest; also those that the host has chosen.
@@ -435,18 +517,48 @@ impl Machine {
 
     /// Pulls the plug: nothing in the guest learns of it.
     pub fn power_off(&self) {
-        self.computer.power_off();
+        match &self.computer {
+            Computer::Here(machine) => machine.power_off(),
+            Computer::Apart(process) => process.power_off(),
+        }
+    }
+
+    /// Stops the process of a machine that has one of its own, with all that runs in the machine, or lets it go on: as a
+    /// shell's job control does with the process that started it, which is not told of that. Else it does nothing.
+    pub fn stop(&self, stopped: bool) {
+        if let Computer::Apart(process) = &self.computer {
+            process.stop(stopped);
+        }
+    }
+
+    /// Lets the machine's own process try what it must not be able to do: a line for each attempt, with the host's answer.
+    /// None of a machine in this process.
+    ///
+    /// # Errors
+    /// [`Error::Process`]
+    #[doc(hidden)]
+    pub fn try_to_escape(&self) -> Result<Option<String>, Error> {
+        match &self.computer {
+            Computer::Here(_) => Ok(None),
+            Computer::Apart(process) => process.attempts().map(Some),
+        }
     }
 
     /// How often the kernel has met a bug of its own and gone on; [`Machine::kernel_messages`] says more.
     pub fn oopses(&self) -> u64 {
-        self.computer.oopses()
+        match &self.computer {
+            Computer::Here(machine) => machine.oopses(),
+            Computer::Apart(process) => process.status().0,
+        }
     }
 
     /// Why the loader has refused a program, the last one if it was several: not for WasmLinux, say, or
     /// more than it takes. None if all could be loaded. What it says names what the program names.
     pub fn last_refusal(&self) -> Option<String> {
-        self.computer.refusals().1
+        match &self.computer {
+            Computer::Here(machine) => machine.refusals().1,
+            Computer::Apart(process) => process.status().1,
+        }
     }
 
     /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest have a part in them: whoever shows them in a
@@ -458,8 +570,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.computer.power_off();
-        self.computer.wait();
+        // A process of its own is ended with all that it has.
+        let Computer::Here(machine) = &self.computer else { return };
+        machine.power_off();
+        machine.wait();
         // Whoever wants to know that what the guest has sent is delivered waits before.
         let network = self.network.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(network) = network {

@@ -5,5 +5,6 @@ mod cli;
 
 fn main() -> ! {
     wasmlinux::compile_if_asked();
+    wasmlinux::machine_if_asked(cli::prepare);
     std::process::exit(cli::main().into())
 }

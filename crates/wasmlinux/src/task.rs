@@ -144,7 +144,7 @@ struct Layout {
 impl HostTask {
     pub(crate) fn start(control: &Arc<Control>) -> Result<HostTask, Error> {
         let stream = control.streams().allocate();
-        let (writer, mut reader) = control.streams().open(stream);
+        let (writer, mut reader) = control.streams().open(stream)?;
         let fill = |message: &mut Message| {
             message.words(boundary::FIELD_CHANNEL, &[stream]);
         };

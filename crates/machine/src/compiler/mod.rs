@@ -8,8 +8,10 @@
 //! compiler give wrong code would get that into this process either way; nothing here protects from
 //! that but the checks before (`crates/module`). What it gives is never parsed as anything but the
 //! engine's own form of a module.
+mod broker;
 mod worker;
 
+pub use broker::{Broker, BrokerServer};
 pub use worker::compile_if_asked;
 
 use crate::{Error, ProgramError, engine};

@@ -15,7 +15,12 @@ mod terminal;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use options::{Options, Verb};
+use signal_hook::consts::SIGTSTP;
+use signal_hook::low_level;
 use std::io::Write;
+use std::sync::OnceLock;
+use tracing::level_filters::LevelFilter;
+use wasmlinux::Machine;
 use wasmlinux_devices::{Printable, printable};
 
 /// Our own failure, as docker has it.
@@ -29,13 +34,34 @@ pub(crate) const STATUS_REBOOT: u8 = 122;
 /// The kernel panicked.
 pub(crate) const STATUS_PANIC: u8 = 123;
 
-/// The exit status.
-pub(crate) fn main() -> u8 {
+/// Sets up what the command line and a machine's process tell on standard error.
+pub(crate) fn prepare(level: LevelFilter) {
+    tracing_subscriber::fmt().with_max_level(level).with_writer(escaped).without_time().with_target(false).init();
+    say_bugs();
+}
+
+fn say_bugs() {
     std::panic::set_hook(Box::new(|info| {
         complain(&format!("a bug in wasmlinux: {}", info.to_string().replace('\n', " ")));
         // Whichever thread it was: nothing waits for what it did not do.
         exit(STATUS_ERROR);
     }));
+}
+
+/// The machine, once it is switched on.
+static MACHINE: OnceLock<Machine> = OnceLock::new();
+
+/// Stops this process, as SIGTSTP does, and the machine with it. Returns when it is continued.
+pub(crate) fn suspend() {
+    let stop = |stopped| MACHINE.get().into_iter().for_each(|machine| machine.stop(stopped));
+    stop(true);
+    let _ = low_level::emulate_default_handler(SIGTSTP);
+    stop(false);
+}
+
+/// The exit status.
+pub(crate) fn main() -> u8 {
+    say_bugs();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => return usage(&error),

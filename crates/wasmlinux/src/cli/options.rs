@@ -143,6 +143,19 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ARG")]
     pub(crate) kernel_arg: Vec<String>,
 
+    /// Give up the rights of the machine's process, which it does not need: `on`, as far as the host lets it; `strict`, or do
+    /// not start; `off`, to look for a fault
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Confine::On, hide_possible_values = true)]
+    pub(crate) confine: Confine,
+
+    /// The same as --confine=off
+    #[arg(long)]
+    pub(crate) no_confine: bool,
+
+    /// Have the machine's process try what it must not, and say what came of it on standard error, before the command runs
+    #[arg(long, hide = true)]
+    pub(crate) try_to_escape: bool,
+
     /// Say on standard error what is done
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
@@ -151,6 +164,14 @@ pub(crate) struct Run {
     /// The command and its arguments; without any, a shell
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What `--confine` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Confine {
+    On,
+    Strict,
+    Off,
 }
 
 /// What one `-p` says.

@@ -1,8 +1,8 @@
 //! `wasmlinux run`: a machine for one command.
-use super::options::Run;
+use super::options::{self, Run};
 use super::terminal::Raw;
+use super::{MACHINE, complain, escaped, explain, prepare, pump, signals, terminal};
 use super::{STATUS_ERROR, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_PANIC, STATUS_REBOOT};
-use super::{complain, escaped, explain, pump, signals, terminal};
 use rustix::termios::isatty;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
-use wasmlinux::{Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
+use wasmlinux::{Confine, Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
 use wasmlinux_devices::printable;
 
 /// The command was ended by SIGKILL.
@@ -24,7 +24,7 @@ const UNPLUG_LIMIT: Duration = Duration::from_secs(2);
 /// The exit status.
 pub(crate) fn run(options: &Run) -> u8 {
     let level = if options.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(escaped).without_time().with_target(false).init();
+    prepare(level.into());
     let environment = match options.environment() {
         Ok(environment) => environment,
         Err(text) => {
@@ -71,7 +71,16 @@ pub(crate) fn run(options: &Run) -> u8 {
     if let Some(level) = options.kernel_log {
         builder = builder.kernel_log(level, escaped());
     }
-    let machine = match builder.boot() {
+    let confine = match options.confine {
+        _ if options.no_confine => Confine::Off,
+        options::Confine::Off => Confine::Off,
+        options::Confine::On => Confine::On,
+        options::Confine::Strict => Confine::Strict,
+    };
+    if confine == Confine::Off {
+        complain("the machine's process is not confined: whatever breaks out of the machine has your rights");
+    }
+    let machine = match builder.boot_apart(confine) {
         Ok(machine) => machine,
         Err(Error::Boot { outcome: Outcome::Panic, messages }) => return panicked(&messages),
         Err(error) => {
@@ -79,13 +88,21 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
+    // As long as this process, whose end is the machine's too: so nobody waits for what it has to give back.
+    let machine = MACHINE.get_or_init(|| machine);
+    if options.try_to_escape {
+        match machine.try_to_escape() {
+            Ok(lines) => lines.unwrap_or_default().lines().for_each(complain),
+            Err(error) => explain(&error),
+        }
+    }
     for (asked, port) in options.publish.iter().flat_map(|ports| ports.iter()).zip(machine.published()) {
         if asked.host.port() == 0 {
             complain(&format!("{}/{} -> {}", port.guest, port.protocol, port.host));
         }
     }
-    let status = command(options, &command_line, &machine, environment, has_terminal)
-        .unwrap_or_else(|error| failed(options, &machine, &error));
+    let status = command(options, &command_line, machine, environment, has_terminal)
+        .unwrap_or_else(|error| failed(options, machine, &error));
     if options.kernel_log.is_none() && status != STATUS_PANIC {
         let messages = machine.kernel_messages();
         if machine.oopses() > 0 {
@@ -100,8 +117,6 @@ pub(crate) fn run(options: &Run) -> u8 {
         machine.kept_from().iter().for_each(|refused| complain(&refused.to_string()));
     }
     signals::end_by(status, has_terminal);
-    // What the machine still has to give back, the host takes faster when this process ends.
-    std::mem::forget(machine);
     status
 }
 

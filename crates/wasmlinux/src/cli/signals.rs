@@ -2,7 +2,7 @@
 //!
 //! One that was ignored when this process was started stays so (nohup, jobs that a script runs in
 //! the background), as it would for a program that knows nothing of signals.
-use super::{complain, exit, terminal};
+use super::{complain, exit, suspend, terminal};
 use signal_hook::consts::{
     SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
 };
@@ -41,12 +41,18 @@ pub(crate) fn forward(process: Process, proxy: bool, has_terminal: bool) -> io::
         wanted.extend(TO_GROUP_WITHOUT_TERMINAL);
     }
     if !proxy {
-        wanted.retain(|signal| has_terminal && [SIGHUP, SIGTERM, SIGINT, SIGQUIT].contains(signal));
+        // With this process the machine's stops, whoever that is told to.
+        let with_terminal = [SIGHUP, SIGTERM, SIGINT, SIGQUIT];
+        wanted.retain(|signal| if has_terminal { with_terminal.contains(signal) } else { *signal == SIGTSTP });
     }
     let mut signals = unless_ignored(wanted)?;
     spawn(move || {
         let mut interrupts = Vec::new();
         for signal in signals.forever() {
+            if !proxy && signal == SIGTSTP {
+                suspend();
+                continue;
+            }
             if !proxy {
                 exit((128 + signal) as u8);
             }
@@ -66,7 +72,7 @@ pub(crate) fn forward(process: Process, proxy: bool, has_terminal: bool) -> io::
                 // it goes on.
                 SIGTSTP if terminal::is_near() => {
                     thread::sleep(STOPPING);
-                    let _ = low_level::emulate_default_handler(SIGTSTP);
+                    suspend();
                 }
                 _ => {}
             }

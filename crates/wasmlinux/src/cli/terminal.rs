@@ -5,7 +5,7 @@
 //! for how it was. In the background nothing is read from it or set: that is another program's then.
 use super::escape::{Escape, Order};
 use super::signals::{kill_after, unless_ignored};
-use super::{complain, pump};
+use super::{complain, pump, suspend};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
@@ -198,7 +198,7 @@ fn follow(process: Process) -> io::Result<()> {
                     // Whoever comes to the foreground meanwhile may have it.
                     lock(FlockOperation::Unlock);
                     // Returns when the process is continued.
-                    let _ = low_level::emulate_default_handler(SIGTSTP);
+                    suspend();
                 }
                 // The shell that continues us has set the terminal for itself.
                 SIGCONT => {
