@@ -55,7 +55,12 @@ pub struct Prepared {
     /// The file.
     pub file: OwnedFd,
     way: Way,
+    /// It is the other end of a stream's socket: what a pipe is in one process.
+    is_pipe: bool,
 }
+
+/// In a code: [`Prepared::is_pipe`].
+const PIPE: u32 = 1 << 3;
 
 impl Prepared {
     /// A file of this process.
@@ -80,30 +85,36 @@ impl Prepared {
             }
             _ => (file, Way::Asked),
         };
-        Ok(Prepared { file, way })
+        Ok(Prepared { file, way, is_pipe: false })
+    }
+
+    /// The other process's end of a socket whose end here is a stream's.
+    pub(crate) fn pipe(socket: OwnedFd) -> Prepared {
+        Prepared { file: socket, way: Way::Socket, is_pipe: true }
+    }
+
+    /// Whether it is such an end, to be carried into a pipe and out of it: only that knows what room
+    /// it has.
+    pub fn is_pipe(&self) -> bool {
+        self.is_pipe
     }
 
     /// A number for [`Prepared::from_code`].
     pub fn code(&self) -> u32 {
-        self.way as u32
+        self.way as u32 | if self.is_pipe { PIPE } else { 0 }
     }
 
     /// A file that another process has prepared.
     pub fn from_code(file: OwnedFd, code: u32) -> Prepared {
         let ways = [Way::Immediate, Way::NonBlocking, Way::Socket];
-        let way = ways.into_iter().find(|way| *way as u32 == code).unwrap_or(Way::Asked);
-        Prepared { file, way }
+        let way = ways.into_iter().find(|way| *way as u32 == code & !PIPE).unwrap_or(Way::Asked);
+        Prepared { file, way, is_pipe: code & PIPE != 0 }
     }
 }
 
 impl HostFile {
-    pub(crate) fn new(Prepared { file, way }: Prepared) -> HostFile {
+    pub(crate) fn new(Prepared { file, way, .. }: Prepared) -> HostFile {
         HostFile { file, way, wanted: AtomicU8::new(0) }
-    }
-
-    /// Whether nothing is left to read.
-    pub(crate) fn is_read(&self) -> bool {
-        rustix::io::ioctl_fionread(&self.file).is_ok_and(|bytes| bytes == 0)
     }
 
     /// Whether the guest may have to wait for it.

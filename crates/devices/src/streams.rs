@@ -339,9 +339,9 @@ impl Streams {
         }
     }
 
-    /// Whether the guest has read all that was written to a stream that is a file.
+    /// Whether the guest has read all that was written to a stream, or never will.
     pub fn is_read(&self, id: u32) -> bool {
-        self.find(id).and_then(|stream| stream.file.clone()).is_none_or(|file| file.is_read())
+        self.find(id).is_none_or(|stream| stream.to_guest.is_read())
     }
 
     /// The machine is off: closes every stream on the guest's side, those opened later too.
@@ -384,7 +384,7 @@ enum End {
 
 fn open_apart(machine: &Arc<dyn Apart>, id: u32) -> io::Result<(StreamWriter, StreamReader)> {
     let (ours, theirs) = UnixStream::pair()?;
-    machine.open(id, Prepared::new(theirs.into())?)?;
+    machine.open(id, Prepared::pipe(theirs.into()))?;
     let socket = Arc::new(ours);
     let end = || End::Apart { socket: socket.clone(), machine: machine.clone(), id };
     Ok((StreamWriter(end()), StreamReader(end())))

@@ -44,7 +44,7 @@ mod trap;
 
 pub use code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
-pub use confine::{Confine, attempts, give_up_calls, give_up_names, settle};
+pub use confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
 pub use error::{Error, ProgramError};
 pub use limits::Limits;
 

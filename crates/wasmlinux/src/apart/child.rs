@@ -5,6 +5,7 @@ use crate::machine::cmdline;
 use crate::{Error, Outcome};
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
@@ -77,7 +78,11 @@ impl Child {
             (SOCKETS, Some(socket)) => self.sockets = Some(socket.into()),
             (CODE, Some(socket)) => self.code = Some(socket.into()),
             (OPEN, Some(file)) => {
-                let opened = self.streams.open_prepared(number, Prepared::from_code(file, code));
+                let file = Prepared::from_code(file, code);
+                let opened = match file.is_pipe() {
+                    true => carry(&self.streams, number, file.file),
+                    false => self.streams.open_prepared(number, file),
+                };
                 opened.map_err(|error| error.to_string())?;
             }
             (START, _) => self.start(asked).map_err(|error| explained(&error))?,
@@ -169,6 +174,20 @@ impl Child {
         let streams = self.streams.clone();
         Ok(thread("orders", move || obey(&machine, &streams, &events))?)
     }
+}
+
+/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a socket
+/// and back.
+fn carry(streams: &Arc<Streams>, number: u32, socket: OwnedFd) -> std::io::Result<()> {
+    let (mut writer, mut reader) = streams.open(number)?;
+    let mut to = UnixStream::from(socket);
+    let mut from = to.try_clone()?;
+    thread("to guest", move || drop(std::io::copy(&mut from, &mut writer)))?;
+    thread("from guest", move || {
+        let _ = std::io::copy(&mut reader, &mut to);
+        // What was sent can still be read. The other thread ends.
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    })
 }
 
 /// Gives up what was asked for, and says what the host does not let it.

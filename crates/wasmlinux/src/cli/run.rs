@@ -90,6 +90,8 @@ pub(crate) fn run(options: &Run) -> u8 {
     };
     // As long as this process, whose end is the machine's too: so nobody waits for what it has to give back.
     let machine = MACHINE.get_or_init(|| machine);
+    // Not the engine's business here, which asked for them by its handlers.
+    wasmlinux_machine::end_by_faults();
     if options.try_to_escape {
         match machine.try_to_escape() {
             Ok(lines) => lines.unwrap_or_default().lines().for_each(complain),
