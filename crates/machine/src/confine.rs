@@ -305,7 +305,7 @@ pub fn attempts() -> Vec<(&'static str, io::Result<()>)> {
         ("make a local socket", libc::SYS_socket, [unix, stream, 0, 0, 0, 0]),
         ("connect", libc::SYS_connect, [0, address, length, 0, 0, 0]),
         ("bind", libc::SYS_bind, [0, address, length, 0, 0, 0]),
-        ("send to an address", libc::SYS_sendto, [0, word.as_ptr() as usize, 1, 0, address, length]),
+        ("send to an address", libc::SYS_sendto, [usize::MAX, word.as_ptr() as usize, 1, 0, address, length]),
         ("send a descriptor", libc::SYS_sendmsg, [0, none, 0, 0, 0, 0]),
         ("execute", libc::SYS_execve, [text(c"/dev/null"), argv.as_ptr() as usize, none, 0, 0, 0]),
         ("fork", libc::SYS_fork, [0; 6]),
