@@ -56,13 +56,12 @@ pub fn settle(parent: u32) {
     }
 }
 
-/// Lets a SIGSEGV or SIGBUS that somebody sends end this process, as it does any other. The standard
-/// library's handlers, which tell a stack that has overflowed from other faults, ignore the first.
+/// Lets a fault's signal that somebody sends end this process, as it does any other. The handlers of
+/// the standard library and the engine, which tell faults of theirs from others, ignore the first.
 pub fn end_by_faults() {
-    // SAFETY: no pointers. Nothing of this process counts on these handlers.
-    unsafe {
-        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
-        libc::signal(libc::SIGBUS, libc::SIG_DFL);
+    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+        // SAFETY: no pointers. Nothing of a process that runs no guest counts on these handlers.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
