@@ -38,7 +38,8 @@ struct Child {
     requests: Channel,
     streams: Arc<Streams>,
     ports: Ports,
-    events: Option<Channel>,
+    /// Held to the end: who started this process ends it when they close, and is to hear first why.
+    events: Option<Arc<Channel>>,
     sockets: Option<Channel>,
     code: Option<Channel>,
     machine: Option<Arc<computer::Machine>>,
@@ -74,7 +75,7 @@ impl Child {
                 let protocol = if code == 0 { Protocol::Tcp } else { Protocol::Udp };
                 self.ports.add(protocol, socket, number as u16);
             }
-            (EVENTS, Some(socket)) => self.events = Some(socket.into()),
+            (EVENTS, Some(socket)) => self.events = Some(Arc::new(socket.into())),
             (SOCKETS, Some(socket)) => self.sockets = Some(socket.into()),
             (CODE, Some(socket)) => self.code = Some(socket.into()),
             (OPEN, Some(file)) => {
@@ -124,7 +125,7 @@ impl Child {
         let arguments = asked.field(FIELD_ARGUMENTS).and_then(|field| field.list()).ok_or(LOST)?;
         let arguments: Vec<_> = arguments.into_iter().map(String::from_utf8_lossy).collect();
         let (first, arguments) = arguments.split_first().ok_or(LOST)?;
-        let (events, code) = (Arc::new(self.events.take().ok_or(LOST)?), self.code.take().ok_or(LOST)?);
+        let (events, code) = (self.events.clone().ok_or(LOST)?, self.code.take().ok_or(LOST)?);
         let has = |flag| flags & flag != 0;
         let bundle = guest()?;
         let base = bundle.initramfs();
