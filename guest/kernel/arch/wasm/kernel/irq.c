@@ -51,4 +51,11 @@ void __init init_IRQ(void)
 	for (line = 0; line < NR_IRQS; line++)
 		irq_set_chip_and_handler(line, &dummy_irq_chip,
 					 handle_simple_irq);
+	/*
+	 * Each processor has its own timer. Such an interrupt is no source of
+	 * randomness either, which would set a timer at the next tick and wake
+	 * an idle processor a second time.
+	 */
+	irq_set_percpu_devid(MACHINE_IRQ_TIMER);
+	irq_set_handler(MACHINE_IRQ_TIMER, handle_percpu_devid_irq);
 }
