@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long anything may run before it counts as hung. Nothing here needs a tenth of it.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
