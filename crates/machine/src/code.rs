@@ -91,11 +91,15 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Reads a bundle. It must be part of the executable, as its code is trusted like the executable's own: hence `'static`.
+    /// Reads a bundle.
     ///
     /// # Errors
     /// If it is damaged, or of another version.
-    pub fn load(bundle: &'static [u8]) -> Result<Guest, Error> {
+    ///
+    /// # Safety
+    /// It was made by `crates/bundle` of this version, and nobody has changed it since: its compiled code is executed as it is, as the
+    /// executable's own. One that is part of the executable (hence `'static`) is as trustworthy as that.
+    pub unsafe fn load(bundle: &'static [u8]) -> Result<Guest, Error> {
         let bundle = Bundle::parse(bundle)?;
         Ok(Guest { bundle })
     }
@@ -179,18 +183,19 @@ impl Function {
     /// Whether it returns at `pc`, an instruction of it, and the one before was not `pop rbp`: then
     /// it is not known whose frame the frame pointer belongs to. Async-signal-safe.
     pub(crate) fn is_unclear(&self, pc: usize) -> bool {
-        // SAFETY: instructions of compiled code, which is mapped readable; there are some before.
+        // SAFETY: instructions of this function, as long as the module lives that this is part of.
         let byte = |at: usize| unsafe { (at as *const u8).read() };
-        pc > self.start && RET.contains(&byte(pc)) && byte(pc - 1) != POP_RBP
+        pc > self.start && pc < self.end && RET.contains(&byte(pc)) && byte(pc - 1) != POP_RBP
     }
 
     /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of
     /// it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
     pub(crate) fn without_frame(&self, pc: usize) -> Option<usize> {
-        match pc - self.start {
+        match pc.checked_sub(self.start)? {
             0 => Some(0),
             FRAME_PUSHED..FRAME_MADE => Some(size_of::<usize>()),
-            // SAFETY: an instruction of compiled code, which is mapped readable.
+            _ if pc >= self.end => None,
+            // SAFETY: an instruction of this function, as long as the module lives that this is part of.
             _ => RET.contains(&unsafe { (pc as *const u8).read() }).then_some(0),
         }
     }

@@ -27,7 +27,7 @@ use std::{
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BASE};
-use wasmlinux_devices::{Backend, Bus, Streams, printable};
+use wasmlinux_devices::{Backend, Bus, GuestMemory, Streams, printable};
 use wasmtime::{Engine, InstancePre, Store, WasmBacktrace};
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
@@ -78,21 +78,19 @@ impl Board {
         let below = initrd_start.saturating_sub(size / EARLY_SHARE);
         physical.bring_in(vec![0..(heap_base + IMAGE_AFTER) as usize, below as usize..size as usize]);
         let kernel = hypercall::linker()?.instantiate_pre(&guest.kernel()?)?;
-        let fits = |at: u32, len: usize| {
-            let slice = u32::try_from(len).ok().and_then(|len| physical.slice(at, len));
-            slice.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
+        let put = |at: u32, bytes: &[u8]| {
+            let put = physical.write(at, bytes);
+            put.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
         };
         // .bss is clear because the memory is new.
         for (at, bytes) in guest.kernel_data() {
-            fits(at, bytes.len())?.copy_from_slice(bytes);
+            put(at, bytes)?;
         }
         let info = guest.symbol(boundary::BOOT_INFO)?;
         let oops_buffer = guest.symbol(names::OOPS_BUFFER)?;
-        fits(info, boot_info::SIZE as usize)?;
-        fits(oops_buffer, boundary::OOPS_BUFFER as usize)?;
-        if !info.is_multiple_of(4) {
-            return Err(Error::Kernel("boot_info is not aligned".into()));
-        }
+        put(oops_buffer, &[0; boundary::OOPS_BUFFER as usize])?;
+        let code = KernelCode::new(kernel.module())?;
+        let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code)?);
         let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
         let version = read(boot_info::VERSION);
         if version != boundary::MACHINE_VERSION {
@@ -104,21 +102,21 @@ impl Board {
         let format = Format::new(read(boot_info::PAGE_SHIFT), read(boot_info::PGDIR_SHIFT));
         let format = format.ok_or_else(|| Error::Kernel("impossible page tables".into()))?;
 
-        let write = |offset, value| physical.write_u32(info + offset, value).unwrap_or(());
-        write(boot_info::MEMORY_SIZE, size as u32);
-        fits(info + boot_info::CMDLINE, config.cmdline.len())?.copy_from_slice(config.cmdline.as_bytes());
-        entropy(fits(info + boot_info::SEED, boundary::SEED_SIZE as usize)?)?;
+        let word = |offset, value: u32| put(info + offset, &value.to_le_bytes());
+        word(boot_info::MEMORY_SIZE, size as u32)?;
+        put(info + boot_info::CMDLINE, config.cmdline.as_bytes())?;
+        let mut seed = [0; boundary::SEED_SIZE as usize];
+        entropy(&mut seed)?;
+        put(info + boot_info::SEED, &seed)?;
         if initramfs != 0 {
             let mut at = initrd_start as u32;
             for part in &config.initramfs {
-                fits(at, part.len())?.copy_from_slice(part);
+                put(at, part)?;
                 at += part.len().next_multiple_of(4) as u32;
             }
-            write(boot_info::INITRD_START, initrd_start as u32);
-            write(boot_info::INITRD_SIZE, initramfs as u32);
+            word(boot_info::INITRD_START, initrd_start as u32)?;
+            word(boot_info::INITRD_SIZE, initramfs as u32)?;
         }
-        let code = KernelCode::new(kernel.module())?;
-        let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code));
         let (init_task, init_stack_top) = (guest.symbol(names::INIT_TASK)?, guest.symbol(names::INIT_STACK_TOP)?);
         Ok(Board {
             ledger,
@@ -276,8 +274,11 @@ impl Cpu {
 
     /// A handle, or a negative errno.
     fn load(&mut self, at: u32, len: u32, user: u32) -> i32 {
-        let board = self.board.clone();
-        let Some(wasm) = board.physical.slice(at, len) else { return -libc::EFAULT };
+        if let Err(error) = wasmlinux_module::check_size(len as usize) {
+            return self.refuse(&error.into());
+        }
+        // A copy, as it is looked at more than once.
+        let Some(wasm) = self.board.physical.copy(at, len) else { return -libc::EFAULT };
         match self.programs.load(wasm, user) {
             Ok(Handle::Ready(program)) if !self.charge_code(&program) => -libc::ENOMEM,
             Ok(handle) => {
@@ -429,8 +430,11 @@ pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
 
 /// Gives back what the machine of this thread had.
 pub(crate) fn clear() {
-    trap::set_current(std::ptr::null());
-    trap::set_processor(std::ptr::null(), std::ptr::null_mut());
+    // SAFETY: this thread is no processor any more; null needs nothing.
+    unsafe {
+        trap::set_current(std::ptr::null());
+        trap::set_processor(std::ptr::null(), std::ptr::null_mut());
+    }
     // Not under the borrow: host functions of tasks that are unwound may use it.
     let tasks = TASKS.take();
     drop(tasks);
@@ -448,7 +452,8 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     let interrupts = board.interrupts();
     let clock = Clock::new()?;
     let compiler = config.compiler.resolve()?;
-    trap::set_processor(Arc::as_ptr(&interrupts), clock.timer());
+    // SAFETY: both are in CPU, which is cleared after this was taken back; or this machine never runs any code.
+    unsafe { trap::set_processor(Arc::as_ptr(&interrupts), clock.timer()) };
     // SAFETY: no arguments, cannot fail.
     interrupts.set_processor(Some(unsafe { libc::gettid() }));
     let (init_task, stack) = (board.init_task, board.init_stack_top);

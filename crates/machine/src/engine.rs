@@ -60,8 +60,10 @@ fn config() -> Config {
 struct Protection;
 
 impl Protection {
-    fn set(at: *const u8, len: usize, protection: i32) -> wasmtime::Result<()> {
-        // SAFETY: the engine asks for whole pages of code of its own, which is never written while it may run.
+    /// # Safety
+    /// Whole pages of compiled code, which is never written while it may run.
+    unsafe fn set(at: *const u8, len: usize, protection: i32) -> wasmtime::Result<()> {
+        // SAFETY: by this function's contract.
         match unsafe { libc::mprotect(at.cast_mut().cast(), len, protection) } {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error().into()),
@@ -74,10 +76,12 @@ impl CustomCodeMemory for Protection {
         PAGE
     }
     fn publish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
-        Protection::set(at, len, libc::PROT_READ | libc::PROT_EXEC)
+        // SAFETY: the engine asks for pages of its own.
+        unsafe { Protection::set(at, len, libc::PROT_READ | libc::PROT_EXEC) }
     }
     fn unpublish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
-        Protection::set(at, len, libc::PROT_READ)
+        // SAFETY: as above.
+        unsafe { Protection::set(at, len, libc::PROT_READ) }
     }
 }
 

@@ -254,7 +254,10 @@ impl Exceptions {
     }
 
     /// Another program begins, or the same one from its beginning: there are no exceptions.
-    pub(crate) fn clear(&self) {
+    ///
+    /// # Safety
+    /// No frame of the program is left that could hold one.
+    pub(crate) unsafe fn clear(&self) {
         self.heap.clear();
         if !(FIRST..LAST).contains(&self.next().load(Relaxed)) {
             self.next().store(FIRST, Relaxed);
@@ -350,7 +353,8 @@ mod tests {
         let heap = Arc::new(Heap::new().unwrap());
         // SAFETY: the word lives on.
         let exceptions = unsafe { Exceptions::new(heap.clone(), next.cast()) };
-        exceptions.clear();
+        // SAFETY: nobody holds one.
+        unsafe { exceptions.clear() };
         let mut held = [0u32; 4];
         let (mut laps, mut number) = (0, 0u32);
         while laps < 3 {

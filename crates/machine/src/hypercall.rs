@@ -10,6 +10,7 @@ use crate::{
 };
 use std::sync::OnceLock;
 use wasmlinux_boundary::{ENTRY_FORK, IMPORT_MODULE};
+use wasmlinux_devices::{GuestMemory, Streams};
 use wasmtime::{AsContextMut, Caller, Error, Linker, Result, Val, WasmBacktrace};
 
 type Guest<'a> = Caller<'a, TaskData>;
@@ -28,23 +29,39 @@ fn make() -> Result<Linker<TaskData>> {
     Ok(linker)
 }
 
-/// Bytes that the kernel named; a trap of the kernel if they are not all memory.
-fn bytes<R>(at: u32, len: u32, f: impl FnOnce(&mut cpu::Cpu, &mut [u8]) -> R) -> Result<R> {
+/// What [`Physical::lend`](crate::physical::Physical::lend) lends of the bytes that the kernel named, to a stream; a trap of the
+/// kernel if they are not all memory.
+fn lend(at: u32, len: u32, f: impl FnOnce(&Streams, &mut [u8]) -> i32) -> Result<i32> {
     cpu(|cpu| {
-        let board = cpu.board.clone();
-        if board.unplugged() {
+        if cpu.board.unplugged() {
             return Err(Error::from(Thrown::Unplugged));
         }
-        match board.physical.slice(at, len) {
-            Some(bytes) => Ok(f(cpu, bytes)),
-            None => Err(Error::msg(format!("bad physical address {at:#x}, {len} bytes"))),
+        // SAFETY: in a host function, on the processor's thread. A stream copies the bytes, or gives them to a system call.
+        let lent = unsafe { cpu.board.physical.lend(at, len, |bytes| f(&cpu.streams, bytes)) };
+        lent.ok_or_else(|| no_memory(at, len))
+    })
+}
+
+/// A trap of the kernel, which named bytes that are not all memory.
+fn no_memory(at: u32, len: u32) -> Error {
+    Error::msg(format!("bad physical address {at:#x}, {len} bytes"))
+}
+
+fn console_write(at: u32, len: u32) -> Result<()> {
+    cpu(|cpu| {
+        if cpu.board.unplugged() {
+            return Err(Error::from(Thrown::Unplugged));
         }
+        // A copy: whoever takes it may look at it twice.
+        let text = cpu.board.physical.copy(at, len).ok_or_else(|| no_memory(at, len))?;
+        (cpu.console)(&text);
+        Ok(())
     })
 }
 
 fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
-    linker.func_wrap(m, "console_write", |at: u32, len: u32| bytes(at, len, |cpu, text| (cpu.console)(text)))?;
+    linker.func_wrap(m, "console_write", console_write)?;
     linker.func_wrap(m, "clock_monotonic", clock::monotonic)?;
     linker.func_wrap(m, "clock_realtime", Clock::realtime)?;
     // What a device has to do takes more stack than a task has, so the processor's loop does it.
@@ -65,10 +82,10 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
     linker.func_wrap_async(m, "power_off", |_: Guest<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
     linker.func_wrap(m, "stream_read", |id: u32, at: u32, len: u32| {
-        bytes(at, len, |cpu, buf| cpu.streams.guest_read(id, buf))
+        lend(at, len, |streams, buf| streams.guest_read(id, buf))
     })?;
     linker.func_wrap(m, "stream_write", |id: u32, at: u32, len: u32| {
-        bytes(at, len, |cpu, buf| cpu.streams.guest_write(id, buf))
+        lend(at, len, |streams, buf| streams.guest_write(id, buf))
     })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
     linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
@@ -106,7 +123,8 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "backtrace", |caller: Guest<'_>, at: u32, len: u32| {
         let text = names(&WasmBacktrace::force_capture(&caller));
         let text = &text.as_bytes()[..text.len().min(len as usize)];
-        bytes(at, text.len() as u32, |_, to| to.copy_from_slice(text))?;
+        let written = cpu(|cpu| cpu.board.physical.write(at, text));
+        written.ok_or_else(|| no_memory(at, text.len() as u32))?;
         Ok(text.len() as i32)
     })?;
     linker.func_wrap(m, "memory_use", |at: u32, len: u32| {
@@ -131,7 +149,8 @@ fn stack_check_slow(here: usize) -> Result<()> {
     if cpu(|cpu| cpu.board.unplugged() || cpu.ledger.failed()) {
         return Err(Error::from(Thrown::Unplugged));
     }
-    match trap::grow_for_entry(here) {
+    // SAFETY: the stack pointer of a host function that a task has called.
+    match unsafe { trap::grow_for_entry(here) } {
         Some(limit) => {
             cpu::set_stack_limit(limit);
             Ok(())

@@ -171,7 +171,8 @@ impl Drop for Lease {
         let data = kernel.store.data_mut();
         (data.program, data.space, data.globals, data.stack_pointer) = (None, None, Arc::default(), None);
         if let Some(exceptions) = kernel.user.as_ref().and_then(|user| user.context.exceptions.as_ref()) {
-            exceptions.clear();
+            // SAFETY: no frame of the program is left.
+            unsafe { exceptions.clear() };
         }
         // One that nobody caught.
         let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
@@ -307,7 +308,8 @@ impl Kernel {
         }
         user.context.put_off.set(0);
         if let Some(exceptions) = &user.context.exceptions {
-            exceptions.clear();
+            // SAFETY: the program has not begun.
+            unsafe { exceptions.clear() };
         }
         user.context.missed.set(0);
         user.context.steps.set(0);
@@ -335,18 +337,23 @@ impl Kernel {
         let initial = globals.iter().map(|global: &Global| global.get(&mut self.store)).collect();
         let signal = instance.get_func(&mut self.store, program::SIGNAL);
         let signal = signal.filter(|signal| signal.typed::<(), i32>(&self.store).is_ok());
-        let endless = || Error::msg("a function without a return");
+        let endless = || Error::msg("a function that cannot be called from a handler");
         let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
         let signal = match signal {
-            Some(signal) => Some(trap::Entry::new(signal, &program.module, &mut self.store).ok_or_else(endless)?),
+            // SAFETY: of that program's instance; context and Store are dropped together.
+            Some(signal) => {
+                Some(unsafe { trap::Entry::new(signal, &program.module, &mut self.store) }.ok_or_else(endless)?)
+            }
             None => None,
         };
         let start = instance.get_func(&mut self.store, program::START);
         let start = start.ok_or_else(|| Error::msg("an export vanished"))?;
-        let exceptions = self.heap.clone().and_then(|heap| trap::exceptions(start, heap, &mut self.store));
+        // SAFETY: the heap that was made for this Store, which is dropped together with what uses it.
+        let exceptions = self.heap.clone().and_then(|heap| unsafe { trap::exceptions(start, heap, &mut self.store) });
         let mut entry = |name| {
             let export = self.export(name)?;
-            trap::Entry::new(export, &kernel, &mut self.store).ok_or_else(endless)
+            // SAFETY: of the kernel's instance; as above.
+            unsafe { trap::Entry::new(export, &kernel, &mut self.store) }.ok_or_else(endless)
         };
         let context = Box::new(UserContext {
             space,

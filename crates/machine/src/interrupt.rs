@@ -1,5 +1,5 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{Outcome, clock, leave::KernelCode, physical::Physical, trap};
+use crate::{Error, Outcome, clock, leave::KernelCode, physical::Physical, trap};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
@@ -26,11 +26,14 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// `boot_info` has been checked to lie in physical memory, aligned to words.
-    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Interrupts {
+    /// An error if there is no `boot_info` at this physical address, as it must lie in memory and be aligned to words.
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, Error> {
+        if !boot_info.is_multiple_of(4) || physical.copy(boot_info, boot_info::SIZE).is_none() {
+            return Err(Error::Kernel(format!("boot_info cannot be at {boot_info:#x}")));
+        }
         let (unplugged, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
         let (end, processor) = (OnceLock::new(), Mutex::new(None));
-        Interrupts { physical, boot_info, kernel, unplugged, end, kicked, processor }
+        Ok(Interrupts { physical, boot_info, kernel, unplugged, end, kicked, processor })
     }
 
     fn at(&self, offset: u32) -> *mut u8 {

@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU16, AtomicU32,
+            AtomicBool, AtomicU16, AtomicU32,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -32,6 +32,8 @@ pub(crate) struct Physical {
     file: File,
     /// Threads of [`Physical::bring_in`].
     bringing: AtomicU32,
+    /// Bytes are lent out: see [`Physical::lend`].
+    lent: AtomicBool,
 }
 
 // SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each method's contract.
@@ -56,7 +58,7 @@ impl Physical {
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(size as u64).map_err(Error::HostMemory)?;
         let base = reserve(2 * SPACE).map_err(Error::HostMemory)?;
-        let memory = Physical { base, size, file, bringing: AtomicU32::new(0) };
+        let memory = Physical { base, size, file, bringing: AtomicU32::new(0), lent: AtomicBool::new(false) };
         // SAFETY: within the reservation that was just made and that nobody else knows.
         unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -117,28 +119,55 @@ impl Physical {
         self.file.as_raw_fd()
     }
 
-    /// The bytes at a physical address that the guest named, or None if they are not all memory.
+    /// Lends the bytes at a physical address that the guest named to `f`; None if they are not all memory. For what would
+    /// otherwise be copied twice, many kilobytes at a time: everything else reads and writes by copies ([`GuestMemory`]).
     ///
-    /// Call it on the machine's thread only, and drop the slice before guest code runs: then nobody else writes
-    /// there. (An interrupt line of `boot_info` may be raised meanwhile; a guest that hands that out as a buffer gets
-    /// what it asks for.)
-    #[expect(clippy::mut_from_ref, reason = "the contract above; memory is shared with the guest")]
-    pub(crate) fn slice(&self, at: u32, len: u32) -> Option<&mut [u8]> {
-        let (at, len) = (at as usize, len as usize);
-        if at < WASM_PAGE as usize || at.checked_add(len)? > self.size {
-            return None;
-        }
-        // SAFETY: in bounds by the check; mapped readable and writable; not aliased by this function's contract.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.base.add(at), len) })
+    /// `f` may read and write the bytes, or hand them to a system call, but decides nothing by them that it does not read
+    /// once only: a guest that gives the same bytes to a device at the same time finds any mixture in them.
+    ///
+    /// # Panics
+    /// If something is lent out already: there are no two views of the same bytes.
+    ///
+    /// # Safety
+    /// The calling thread is the machine's processor, and `f` runs no code of the guest.
+    pub(crate) unsafe fn lend<R>(&self, at: u32, len: u32, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        let from = self.find(at, len as usize)?;
+        let lent = Lent::new(&self.lent);
+        // SAFETY: in bounds by find(), mapped readable and writable. Nobody else has a reference: kernel and programs do not run, by
+        // this function's contract; other views there are none, by `lent`; devices copy by pointers.
+        let result = f(unsafe { std::slice::from_raw_parts_mut(from, len as usize) });
+        drop(lent);
+        Some(result)
+    }
+
+    /// A copy of bytes that the guest named; None if they are not all memory.
+    pub(crate) fn copy(&self, at: u32, len: u32) -> Option<Vec<u8>> {
+        self.find(at, len as usize)?;
+        let mut bytes = vec![0; len as usize];
+        self.read(at, &mut bytes)?;
+        Some(bytes)
     }
 
     pub(crate) fn read_u32(&self, at: u32) -> Option<u32> {
-        Some(u32::from_le_bytes((&*self.slice(at, 4)?).try_into().ok()?))
+        let mut word = [0; 4];
+        self.read(at, &mut word)?;
+        Some(u32::from_le_bytes(word))
     }
+}
 
-    pub(crate) fn write_u32(&self, at: u32, value: u32) -> Option<()> {
-        self.slice(at, 4)?.copy_from_slice(&value.to_le_bytes());
-        Some(())
+/// While it lives, bytes of physical memory are lent out.
+struct Lent<'a>(&'a AtomicBool);
+
+impl Lent<'_> {
+    fn new(lent: &AtomicBool) -> Lent<'_> {
+        assert!(!lent.swap(true, Acquire), "guest memory is lent out already");
+        Lent(lent)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
     }
 }
 

@@ -105,10 +105,9 @@ impl Programs {
 
     /// The program of these bytes, or a place in the line for the compiler: then IRQ_MODULE tells
     /// to look for its result.
-    pub(crate) fn load(&mut self, wasm: &[u8], user: u32) -> Result<Handle, Arc<ProgramError>> {
+    pub(crate) fn load(&mut self, wasm: Vec<u8>, user: u32) -> Result<Handle, Arc<ProgramError>> {
         tracing::debug!(bytes = wasm.len(), "the kernel loads a program");
-        wasmlinux_module::check_size(wasm).map_err(ProgramError::from)?;
-        let key: Key = Sha256::digest(wasm).into();
+        let key: Key = Sha256::digest(&wasm).into();
         if let Some(program) = self.loaded.get(&key) {
             return Ok(Handle::Ready(program.clone()));
         }
@@ -133,7 +132,7 @@ impl Programs {
             key,
             user,
             size: wasm.len(),
-            wasm: Mutex::new(wasm.to_vec()),
+            wasm: Mutex::new(wasm),
             result: Mutex::default(),
             cancel: Arc::default(),
         });

@@ -142,14 +142,18 @@ pub(crate) fn entry_limit(limit: usize) -> usize {
 }
 
 /// The task on the stack with this bottom sleeps with this stack pointer: gives back what is far below. The new limit, if there is one.
-pub(crate) fn trim(bottom: usize, sp: usize) -> Option<usize> {
+///
+/// # Safety
+/// It does, and has no frame further below than [`SLEEP`] bytes.
+pub(crate) unsafe fn trim(bottom: usize, sp: usize) -> Option<usize> {
     let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = stacks.get_mut(&bottom).filter(|stack| (bottom..stack.top).contains(&sp))?;
     let limit = ((sp - SLEEP - ENTRY) & !4095).min(stack.top - STACK_FREE);
     if limit < stack.paid + STEP {
         return None;
     }
-    discard(bottom, (sp - SLEEP) & !4095);
+    // SAFETY: part of the stack, below all frames.
+    unsafe { discard(bottom, (sp - SLEEP) & !4095) };
     let ledger = stack.charges.first()?.ledger().clone();
     stack.charges.clear();
     stack.charges.push(ledger.charge_anyway(Cost { stacks: stack.top - STACK_FREE - limit, ..Cost::default() }));
@@ -171,20 +175,27 @@ pub(crate) fn set_grown(bottom: usize) {
     GROWN.set(bottom);
 }
 
-/// Nothing runs on the running task's stack until it is entered anew: gives back what it had grown by.
-pub(crate) fn shrink() {
+/// Gives back what the running task's stack had grown by.
+///
+/// # Safety
+/// Nothing has a frame there, further below its top than [`STACK_FREE`] bytes, until it is entered anew.
+pub(crate) unsafe fn shrink() {
     let bottom = GROWN.replace(0);
     if bottom != 0
         && let Some(stack) = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&bottom)
     {
-        discard(bottom, stack.top - STACK_FREE);
+        // SAFETY: part of the stack, below all frames.
+        unsafe { discard(bottom, stack.top - STACK_FREE) };
         *stack = InUse::new(stack.top);
     }
 }
 
 /// Gives the pages of a stack back to the host, from `from` up to `to`.
-fn discard(from: usize, to: usize) {
-    // SAFETY: part of a stack, by the callers; nobody runs on it, and its contents are not needed any more.
+///
+/// # Safety
+/// They are part of a stack, nobody runs on them, and their contents are not needed any more.
+unsafe fn discard(from: usize, to: usize) {
+    // SAFETY: by this function's contract.
     unsafe { libc::madvise(from as *mut _, to - from, libc::MADV_DONTNEED) };
 }
 
@@ -269,7 +280,8 @@ impl Drop for Stack {
         IN_USE.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.bottom());
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < KEEP {
-            discard(mapping.bottom(), mapping.top() - KEEP_RESIDENT);
+            // SAFETY: nobody runs on it: it was the engine's until now.
+            unsafe { discard(mapping.bottom(), mapping.top() - KEEP_RESIDENT) };
             free.push(mapping);
         }
     }

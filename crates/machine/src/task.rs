@@ -20,7 +20,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER, kernel as names, program};
-use wasmlinux_devices::printable;
+use wasmlinux_devices::{GuestMemory, printable};
 use wasmtime::{Error, FrameInfo, Module, Result, Trap, Val, WasmBacktrace};
 
 const SYS_EXIT_GROUP: i32 = 94;
@@ -132,14 +132,16 @@ impl Task {
 
     /// Runs the task until it suspends. It never ends but with the machine.
     pub(crate) fn run(&mut self, context: &mut Context<'_>) -> Poll<Error> {
-        trap::set_current(self.slot.context.get());
+        // SAFETY: `Current` takes it away before what it points to is gone.
+        unsafe { trap::set_current(self.slot.context.get()) };
         cpu::set_stack_limit(self.slot.stack_limit.get());
         // A panic passes by, and nothing is left that could be polled then.
         self.started = false;
         stack::set_grown(self.slot.grown.get());
         cpu::raise_limit(self.slot.trimmed.take());
         let polled = self.future.as_mut().poll(context);
-        trap::set_current(ptr::null());
+        // SAFETY: no user task runs.
+        unsafe { trap::set_current(ptr::null()) };
         self.started = polled.is_pending();
         self.slot.stack_limit.set(cpu::stack_limit());
         self.slot.grown.set(stack::grown());
@@ -152,7 +154,8 @@ impl Task {
         let slot = &self.slot;
         if slot.grown.get() != 0
             && !slot.context.get().is_null()
-            && let Some(limit) = stack::trim(slot.grown.get(), slot.slept_at.get())
+            // SAFETY: a task that sleeps, and where it does.
+            && let Some(limit) = unsafe { stack::trim(slot.grown.get(), slot.slept_at.get()) }
         {
             slot.trimmed.set(limit);
             slot.stack_limit.set(usize::MAX);
@@ -169,7 +172,8 @@ impl Drop for Task {
             cpu::raise_limit(0);
             // Whatever is left unwinds with the future.
             let _ = cpu::leaving(engine, || self.future.as_mut().poll(&mut context));
-            stack::shrink();
+            // SAFETY: its frames are gone.
+            unsafe { stack::shrink() };
         }
     }
 }
@@ -213,7 +217,8 @@ impl Life {
                 Ok(()) => Error::msg("exit_group() returned"),
             };
             work = false;
-            stack::shrink();
+            // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this stack, which stay.
+            unsafe { stack::shrink() };
             match ending(&error) {
                 End::Restart => {}
                 End::Unplugged => return Err(error),
@@ -250,9 +255,8 @@ impl Life {
         let at = cpu(|cpu| {
             let board = &cpu.board;
             board.reports.oops();
-            if let Some(buffer) = board.physical.slice(board.oops_buffer, text.len() as u32) {
-                buffer.copy_from_slice(text.as_bytes());
-            }
+            // It is in memory, by Board::new().
+            let _ = board.physical.write(board.oops_buffer, text.as_bytes());
             board.oops_buffer
         });
         kernel.empty_stack(self.kernel_stack)?;
@@ -272,7 +276,8 @@ impl Life {
             None => return Err(Error::msg("no program")),
         };
         // In a box, which nothing touches before `_current` is gone.
-        let _current = Current::new(&self.slot, context);
+        // SAFETY: as said.
+        let _current = unsafe { Current::new(&self.slot, context) };
         if work && kernel.call::<u32, u32>(names::IRQ, 0).await? == RESUME_HANDLER {
             kernel.call_user::<(), i32>(program::SIGNAL, ()).await?;
         }
@@ -291,9 +296,12 @@ impl Life {
 struct Current<'a>(&'a Slot);
 
 impl<'a> Current<'a> {
-    fn new(slot: &'a Slot, context: *const UserContext) -> Current<'a> {
+    /// # Safety
+    /// The context lives longer than this.
+    unsafe fn new(slot: &'a Slot, context: *const UserContext) -> Current<'a> {
         slot.context.set(context);
-        trap::set_current(context);
+        // SAFETY: by this function's contract; drop() takes it away.
+        unsafe { trap::set_current(context) };
         Current(slot)
     }
 }
@@ -301,7 +309,8 @@ impl<'a> Current<'a> {
 impl Drop for Current<'_> {
     fn drop(&mut self) {
         self.0.context.set(ptr::null());
-        trap::set_current(ptr::null());
+        // SAFETY: no user code runs any more.
+        unsafe { trap::set_current(ptr::null()) };
     }
 }
 

@@ -82,9 +82,15 @@ pub(crate) struct Entry {
 const EPILOGUE: [u8; 5] = [0x48, 0x89, 0xec, 0x5d, 0xc3];
 
 impl Entry {
-    /// `func`, of that module, takes three or fewer i32 and returns one or nothing; its Store outlives the entry's use. None if it
-    /// cannot return.
-    pub(crate) fn new(func: Func, module: &Module, store: impl wasmtime::AsContextMut) -> Option<Entry> {
+    /// None if the function cannot return, or if it takes or returns anything but i32, three and one of them at most.
+    ///
+    /// # Safety
+    /// `func` is a function of an instance of that module. The Store outlives the entry's use.
+    pub(crate) unsafe fn new(func: Func, module: &Module, mut store: impl wasmtime::AsContextMut) -> Option<Entry> {
+        let ty = func.ty(&mut store);
+        if ty.params().len() > 3 || ty.results().len() > 1 || !ty.params().chain(ty.results()).all(|ty| ty.is_i32()) {
+            return None;
+        }
         let raw = func.to_raw(store) as usize;
         let offsets = HostPtr;
         let read = |offset: u8| {
@@ -121,7 +127,14 @@ impl Entry {
 }
 
 /// What `function`'s instance knows of its Store's heap for exceptions; None if it has none.
-pub(crate) fn exceptions(function: Func, heap: Arc<Heap>, store: impl wasmtime::AsContextMut) -> Option<Exceptions> {
+///
+/// # Safety
+/// `heap` is that of the Store, which outlives what this returns.
+pub(crate) unsafe fn exceptions(
+    function: Func,
+    heap: Arc<Heap>,
+    store: impl wasmtime::AsContextMut,
+) -> Option<Exceptions> {
     let offsets = HostPtr;
     let raw = function.to_raw(store) as usize;
     // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store, and that tells its
@@ -141,13 +154,19 @@ thread_local! {
     static PROCESSOR: Cell<(*const Interrupts, libc::timer_t)> = const { Cell::new((ptr::null(), ptr::null_mut())) };
 }
 
-/// Which user task runs on this thread; it stays valid until the next call.
-pub(crate) fn set_current(context: *const UserContext) {
+/// Which user task runs on this thread.
+///
+/// # Safety
+/// It is null, or valid until the next call, and the context of the task whose code runs on this thread until then.
+pub(crate) unsafe fn set_current(context: *const UserContext) {
     CURRENT.set(context);
 }
 
-/// This thread is the processor of a machine; both stay valid until the next call.
-pub(crate) fn set_processor(interrupts: *const Interrupts, timer: libc::timer_t) {
+/// This thread is the processor of a machine.
+///
+/// # Safety
+/// Both are null, or valid until the next call. No code of the guest runs on this thread without.
+pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: libc::timer_t) {
     PROCESSOR.set((interrupts, timer));
 }
 
@@ -158,7 +177,10 @@ pub(crate) fn is_processor(interrupts: &Interrupts) -> bool {
 
 /// Sees to it that the user task that runs, with this stack pointer, has stack enough to enter the kernel: the lowest stack pointer with
 /// which it may do so again. None if there is not enough.
-pub(crate) fn grow_for_entry(sp: usize) -> Option<usize> {
+///
+/// # Safety
+/// A frame of this thread is at `sp`, on the stack of the task that runs.
+pub(crate) unsafe fn grow_for_entry(sp: usize) -> Option<usize> {
     // SAFETY: valid by set_current().
     let user = unsafe { CURRENT.get().as_ref() }?;
     // SAFETY: the Store of the task that runs here.
@@ -171,7 +193,7 @@ pub(crate) fn grow_for_entry(sp: usize) -> Option<usize> {
 
 /// The user task that runs has less stack than its Store says: down to here only.
 pub(crate) fn raise_stack_limit(limit: usize) {
-    // SAFETY: valid by set_current(); the Store of the task that runs here.
+    // SAFETY: valid by set_current(); the Store of the task that runs here. A limit that is higher than need be is no harm.
     unsafe {
         if let Some(user) = CURRENT.get().as_ref() {
             let at = user.stack_limit();
@@ -437,7 +459,8 @@ fn has_room() -> bool {
     if here > known {
         return true;
     }
-    let limit = grow_for_entry(here);
+    // SAFETY: this very frame, which the handler has on the stack of the code that was interrupted.
+    let limit = unsafe { grow_for_entry(here) };
     // Else the next entry looks at something else first.
     if let Some(limit) = limit.filter(|_| known != usize::MAX) {
         cpu::set_stack_limit(limit);

@@ -1,6 +1,7 @@
 //! What an address space says of its mappings, against what the host says.
 use super::*;
 use crate::limits::{Cost, SPACE_MAPS};
+use wasmlinux_devices::GuestMemory;
 
 const SHIFT: u32 = 16;
 const PGDIR_SHIFT: u32 = 26;
@@ -34,8 +35,8 @@ impl Machine {
     /// Sets an entry of the tables, which exist only for the first 1 GiB.
     fn set(&self, va: u32, entry: u32) {
         let (directory, table) = (va >> PGDIR_SHIFT, TABLES + (va >> PGDIR_SHIFT) * 4096);
-        self.physical.write_u32(PGD + 4 * directory, table | PTE_PRESENT).unwrap();
-        self.physical.write_u32(table + 4 * ((va >> SHIFT) & 1023), entry).unwrap();
+        self.physical.write(PGD + 4 * directory, &(table | PTE_PRESENT).to_le_bytes()).unwrap();
+        self.physical.write(table + 4 * ((va >> SHIFT) & 1023), &(entry).to_le_bytes()).unwrap();
     }
 
     /// Some neighbours of each other get frames, perhaps neighbours too.
@@ -119,7 +120,7 @@ fn others_make_room() {
         space.bind(PGD + index as u32 * 0x1000, None);
         for directory in 0..16 {
             let entry = machine.physical.read_u32(PGD + 4 * directory).unwrap();
-            machine.physical.write_u32(PGD + index as u32 * 0x1000 + 4 * directory, entry).unwrap();
+            machine.physical.write(PGD + index as u32 * 0x1000 + 4 * directory, &(entry).to_le_bytes()).unwrap();
         }
     }
     for _ in 0..20_000 {
