@@ -4,7 +4,7 @@
 //! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
 //! compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
-    Error, ProgramError, engine, hidden,
+    Error, ProgramError, arch, engine, hidden,
     limits::{Charge, TABLE_ENTRY},
 };
 use object::read::{Object, ObjectSection};
@@ -70,11 +70,11 @@ fn precompile(module: &[u8]) -> Result<Vec<u8>, ProgramError> {
     Ok(code)
 }
 
-/// Checks of each function of new machine code what `trap.rs` and `overflow.rs` rely on: that it
+/// Checks of each function of new machine code what `trap/` relies on: that it
 /// begins by making its frame. (Of a function's end they look at the bytes each time.)
 pub(crate) fn check(module: &Module) -> Result<(), ProgramError> {
     let text = module.text();
-    let begins = |offset: usize| text.get(offset..).is_some_and(|code| code.starts_with(&PROLOGUE));
+    let begins = |offset: usize| text.get(offset..).is_some_and(|code| code.starts_with(&arch::PROLOGUE));
     match module.functions().find(|function| !begins(function.offset)) {
         None => Ok(()),
         Some(function) => {
@@ -166,15 +166,6 @@ pub(crate) struct Function {
     pub(crate) catches: bool,
 }
 
-/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the
-/// second ([`check`]).
-pub(crate) const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
-const FRAME_PUSHED: usize = 1;
-const FRAME_MADE: usize = 4;
-/// The opcodes of `ret` and `ret imm16`, before which `pop rbp` has taken the frame away.
-const RET: [u8; 2] = [0xc3, 0xc2];
-const POP_RBP: u8 = 0x5d;
-
 impl Function {
     pub(crate) fn start(&self) -> usize {
         self.start
@@ -184,20 +175,17 @@ impl Function {
     /// it is not known whose frame the frame pointer belongs to. Async-signal-safe.
     pub(crate) fn is_unclear(&self, pc: usize) -> bool {
         // SAFETY: instructions of this function, as long as the module lives that this is part of.
-        let byte = |at: usize| unsafe { (at as *const u8).read() };
-        pc > self.start && pc < self.end && RET.contains(&byte(pc)) && byte(pc - 1) != POP_RBP
+        (self.start..self.end).contains(&pc) && unsafe { arch::is_unclear_return(self.start, pc) }
     }
 
     /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of
     /// it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
     pub(crate) fn without_frame(&self, pc: usize) -> Option<usize> {
-        match pc.checked_sub(self.start)? {
-            0 => Some(0),
-            FRAME_PUSHED..FRAME_MADE => Some(size_of::<usize>()),
-            _ if pc >= self.end => None,
-            // SAFETY: an instruction of this function, as long as the module lives that this is part of.
-            _ => RET.contains(&unsafe { (pc as *const u8).read() }).then_some(0),
+        if !(self.start..self.end).contains(&pc) {
+            return None;
         }
+        // SAFETY: instructions of this function, as long as the module lives that this is part of.
+        unsafe { arch::return_address(self.start, pc) }
     }
 }
 

@@ -7,9 +7,8 @@ use crate::{
     hypercall,
     instance::{self, TaskData},
     interrupt::Interrupts,
-    leave::KernelCode,
+    kernel_code::KernelCode,
     limits::{self, CODE_MAPS, Charge, Cost, Ledger, SPACE_ADDRESS, SPACE_MAPS, TASK_ADDRESS, TASK_MAPS},
-    overflow,
     physical::Physical,
     programs::{Job, Programs},
     space::{Format, Space},
@@ -459,7 +458,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     let (init_task, stack) = (board.init_task, board.init_stack_top);
     let ledger = board.ledger.clone();
     limits::set_current(Some(ledger.clone()));
-    overflow::set_kernel(board.kernel.module());
+    trap::set_kernel(board.kernel.module());
     let charge = ledger.charge_anyway(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() });
     CPU.set(Some(Cpu {
         ledger,

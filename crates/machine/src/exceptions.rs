@@ -6,7 +6,7 @@
 //! that never collects (it puts one exception behind the other and never looks back), and memory
 //! comes back in another way:
 //! - Only a chunk of the heap that is *open* has memory. The first write to another one is a fault,
-//!   which opens it (`trap.rs`).
+//!   which opens it (`trap/`).
 //! - Every so often that fault first closes the chunks to which nothing on the task's stack points.
 //!   All registers of an interrupted function are on that stack, in the host's signal frame, so
 //!   nothing is overlooked; a number that looks like a reference keeps a chunk for longer, at worst.
@@ -218,7 +218,7 @@ impl Drop for Heap {
 /// How the engine gets a heap.
 pub(crate) struct Memory(pub(crate) Arc<Heap>);
 
-// SAFETY: a reservation for as long as the Arc lives; faults in it are resolved by trap.rs, or end the program.
+// SAFETY: a reservation for as long as the Arc lives; faults in it are resolved by trap/, or end the program.
 unsafe impl LinearMemory for Memory {
     fn byte_size(&self) -> usize {
         SIZE

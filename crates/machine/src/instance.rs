@@ -14,7 +14,6 @@ use crate::{
     code::Program,
     cpu::{self, cpu},
     exceptions::Heap,
-    leave,
     limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
     memory::{self, Backing},
     space::Space,
@@ -258,7 +257,7 @@ impl Kernel {
     {
         let function = self.instance.get_typed_func::<A, R>(&mut self.store, name)?;
         cpu::set_stack_limit(usize::MAX);
-        function.call_async(&mut self.store, arguments).await.map_err(leave::cause)
+        function.call_async(&mut self.store, arguments).await.map_err(trap::cause)
     }
 
     /// Calls an export of the program.
@@ -270,7 +269,7 @@ impl Kernel {
         let user = self.user.as_ref().ok_or_else(|| Error::msg("no program"))?;
         let function = user.instance.get_typed_func::<A, R>(&mut self.store, name)?;
         cpu::set_stack_limit(usize::MAX);
-        function.call_async(&mut self.store, arguments).await.map_err(leave::cause)
+        function.call_async(&mut self.store, arguments).await.map_err(trap::cause)
     }
 
     /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
@@ -306,7 +305,7 @@ impl Kernel {
         for (index, value) in globals {
             user.globals[index].set(&mut self.store, value)?;
         }
-        user.context.put_off.set(0);
+        user.context.deferred.set(0);
         if let Some(exceptions) = &user.context.exceptions {
             // SAFETY: the program has not begun.
             unsafe { exceptions.clear() };
@@ -342,7 +341,7 @@ impl Kernel {
         let signal = match signal {
             // SAFETY: of that program's instance; context and Store are dropped together.
             Some(signal) => {
-                Some(unsafe { trap::Entry::new(signal, &program.module, &mut self.store) }.ok_or_else(endless)?)
+                Some(unsafe { trap::Callee::new(signal, &program.module, &mut self.store) }.ok_or_else(endless)?)
             }
             None => None,
         };
@@ -353,7 +352,7 @@ impl Kernel {
         let mut entry = |name| {
             let export = self.export(name)?;
             // SAFETY: of the kernel's instance; as above.
-            unsafe { trap::Entry::new(export, &kernel, &mut self.store) }.ok_or_else(endless)
+            unsafe { trap::Callee::new(export, &kernel, &mut self.store) }.ok_or_else(endless)
         };
         let context = Box::new(UserContext {
             space,
@@ -363,7 +362,7 @@ impl Kernel {
             trap: entry(names::TRAP)?,
             abort: entry(names::ABORT)?,
             signal,
-            put_off: Cell::new(0),
+            deferred: Cell::new(0),
             exceptions,
             missed: Cell::new(0),
             steps: Cell::new(0),

@@ -1,5 +1,5 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{Error, Outcome, clock, leave::KernelCode, physical::Physical, trap};
+use crate::{Error, Outcome, clock, kernel_code::KernelCode, physical::Physical, trap};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},

@@ -8,15 +8,16 @@
 //!                        │ polls the future of the current task
 //!                        ▼
 //!  task.rs    a task's life: a Store with a kernel instance and, for a process, a program instance
-//!  hypercall.rs  what the kernel imports        trap.rs   signal handlers that inject kernel calls into user code
+//!  hypercall.rs  what the kernel imports        trap/     signal handlers that inject kernel calls into user code
 //!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
 //!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
 //!  exceptions.rs heaps for exceptions           code.rs   compiled code
 //!  programs.rs   programs that wait for the compiler (compiler/), and what is kept (cache.rs)
-//!  overflow.rs   stacks that grow               limits.rs what a machine may take of the host
-//!  leave.rs      ends what runs                 hidden.rs code that faults, to be interrupted
+//!  arch/         what is x86-64's               limits.rs what a machine may take of the host
+//!  hidden.rs     code that faults, to be interrupted
 //! ```
 //! What a program's module may be is the business of `crates/module`.
+mod arch;
 mod cache;
 mod clock;
 mod code;
@@ -29,10 +30,9 @@ mod hidden;
 mod hypercall;
 mod instance;
 mod interrupt;
-mod leave;
+mod kernel_code;
 mod limits;
 mod memory;
-mod overflow;
 mod physical;
 mod programs;
 mod reports;

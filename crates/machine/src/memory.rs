@@ -38,7 +38,7 @@ pub(crate) async fn with(
 pub(crate) struct Creator;
 
 // SAFETY: each memory made is a reservation of at least what was asked for, with guard, valid until it
-// is dropped; its size is fixed, and faults in it are either resolved by trap.rs or are traps.
+// is dropped; its size is fixed, and faults in it are either resolved by trap/ or are traps.
 unsafe impl MemoryCreator for Creator {
     fn new_memory(
         &self,
@@ -82,7 +82,7 @@ unsafe impl LinearMemory for OfPhysical {
 
 struct OfUser(Arc<Space>);
 
-// SAFETY: as above. Pages without a mapping fault, which trap.rs handles.
+// SAFETY: as above. Pages without a mapping fault, which trap/ handles.
 unsafe impl LinearMemory for OfUser {
     fn byte_size(&self) -> usize {
         SPACE

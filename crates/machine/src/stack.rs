@@ -1,7 +1,7 @@
 //! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than the task.
 //!
 //! A stack is a reservation of [`STACK_WASM`](crate::engine::STACK_WASM) bytes and more, of which compiled code may use the first [`STACK_FREE`]: each function looks
-//! at the engine's stack limit before it makes its frame. Where it finds too little, it traps, and `trap.rs` asks here for more, which is
+//! at the engine's stack limit before it makes its frame. Where it finds too little, it traps, and `trap/` asks here for more, which is
 //! charged to the machine's ledger, lowers the limit, and lets the function begin again. So what is resident is bounded by what was
 //! charged, but for [`STACK_HOST`] bytes that host functions and signal frames may use below, and code pays nothing for it.
 //!

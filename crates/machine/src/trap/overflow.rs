@@ -1,9 +1,10 @@
 //! Stacks that grow: what happens when a function finds that its frame does not fit above the engine's stack limit.
 //!
-//! A function begins with `push rbp`, `mov rbp, rsp` and a look at the limit; nothing else has happened when it traps. So it can begin
+//! A function begins by making its frame (`arch::PROLOGUE`) and a look at the limit; nothing else has happened when it traps. So it can begin
 //! again, after the limit was lowered as far as the machine's ledger allows (`stack.rs`).
 use crate::{
-    code::{Function, PROLOGUE, Program},
+    arch::{PROLOGUE, SignalFrame},
+    code::{Function, Program},
     stack::{self, Need},
 };
 use std::cell::{OnceCell, RefCell};
@@ -37,9 +38,8 @@ pub(crate) unsafe fn limit_of(context: usize) -> *mut usize {
 ///
 /// # Safety
 /// The frame is that of a signal handler on this thread; `user` the program that runs, if any.
-pub(crate) unsafe fn begin_again(user: Option<&Program>, frame: &mut libc::ucontext_t) -> bool {
-    let registers = &mut frame.uc_mcontext.gregs;
-    let pc = registers[libc::REG_RIP as usize] as usize;
+pub(crate) unsafe fn begin_again(user: Option<&Program>, frame: &mut SignalFrame) -> bool {
+    let pc = frame.pc();
     let function = |program: &Program| {
         let overflows = matches!(program.trap(pc), Some(Trap::StackOverflow));
         program.function(pc).filter(|_| overflows).map(Function::start)
@@ -51,20 +51,20 @@ pub(crate) unsafe fn begin_again(user: Option<&Program>, frame: &mut libc::ucont
             None => return false,
         },
     };
-    let (sp, fp) = (registers[libc::REG_RSP as usize] as usize, registers[libc::REG_RBP as usize] as usize);
-    // SAFETY: the function's code is mapped readable. At its begin, by the checks, its frame pointer is on the stack, and rdi is its
-    // instance's context, by the engine's convention.
+    let (sp, fp) = (frame.sp(), frame.fp());
+    // SAFETY: the function's code is mapped readable. At its begin, by the checks, its frame pointer is on the stack, and
+    // its instance's context is an argument, by the engine's convention.
     unsafe {
         if sp != fp || (start as *const [u8; PROLOGUE.len()]).read_unaligned() != PROLOGUE {
             return false;
         }
-        let limit = limit_of(registers[libc::REG_RDI as usize] as usize);
+        let limit = limit_of(frame.instance());
         let Some(new) = stack::grow(sp, *limit, need) else { return false };
         *limit = new;
-        registers[libc::REG_RBP as usize] = (sp as *const i64).read();
+        frame.set_fp((sp as *const usize).read());
     }
-    registers[libc::REG_RSP as usize] += size_of::<usize>() as i64;
-    registers[libc::REG_RIP as usize] = start as i64;
+    frame.set_sp(sp + size_of::<usize>());
+    frame.set_pc(start);
     true
 }
 
