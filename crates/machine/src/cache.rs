@@ -4,7 +4,7 @@
 //! A file is the engine's own of a module, which is mapped as it lies, and a trailer that tells
 //! damage: a disk that was full, a machine that lost power, a bad sector. It is no protection
 //! against who can write the folder, who can do anything in this process.
-use crate::{code::Key, engine};
+use crate::{code::Key, engine, host::process};
 use std::{
     fs::{self, DirEntry, File, Metadata, OpenOptions},
     hash::{DefaultHasher, Hash, Hasher},
@@ -147,8 +147,7 @@ impl Cache {
 
 /// It belongs to this user, and nobody else may write it.
 fn is_ours(metadata: &Metadata) -> bool {
-    // SAFETY: no arguments, cannot fail.
-    metadata.uid() == unsafe { libc::geteuid() } && metadata.mode() & 0o022 == 0
+    metadata.uid() == process::user() && metadata.mode() & 0o022 == 0
 }
 
 /// Whether it is a file of ours by its name, and then, whether it is one that is being written.

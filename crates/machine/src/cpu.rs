@@ -4,6 +4,11 @@ use crate::{
     Config, ConsoleSink, Error, Outcome, ProgramError,
     clock::Clock,
     code::Program,
+    host::{
+        process,
+        signals::{self, Polled},
+        time::Alarm,
+    },
     hypercall,
     instance::{self, TaskData},
     interrupt::Interrupts,
@@ -105,7 +110,7 @@ impl Board {
         word(boot_info::MEMORY_SIZE, size as u32)?;
         put(info + boot_info::CMDLINE, config.cmdline.as_bytes())?;
         let mut seed = [0; boundary::SEED_SIZE as usize];
-        entropy(&mut seed)?;
+        process::random(&mut seed).map_err(Error::HostMemory)?;
         put(info + boot_info::SEED, &seed)?;
         if initramfs != 0 {
             let mut at = initrd_start as u32;
@@ -138,12 +143,6 @@ impl Board {
     pub(crate) fn unplugged(&self) -> bool {
         self.interrupts.unplugged()
     }
-}
-
-fn entropy(buffer: &mut [u8]) -> Result<(), Error> {
-    // SAFETY: a buffer of ours and its length; so few bytes are never given in part.
-    let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    if got == buffer.len() as isize { Ok(()) } else { Err(Error::HostMemory(std::io::Error::last_os_error())) }
 }
 
 /// Why a task suspended; the processor acts on it.
@@ -432,7 +431,7 @@ pub(crate) fn clear() {
     // SAFETY: this thread is no processor any more; null needs nothing.
     unsafe {
         trap::set_current(std::ptr::null());
-        trap::set_processor(std::ptr::null(), std::ptr::null_mut());
+        trap::set_processor(std::ptr::null(), Alarm::NONE);
     }
     // Not under the borrow: host functions of tasks that are unwound may use it.
     let tasks = TASKS.take();
@@ -452,9 +451,8 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     let clock = Clock::new()?;
     let compiler = config.compiler.resolve()?;
     // SAFETY: both are in CPU, which is cleared after this was taken back; or this machine never runs any code.
-    unsafe { trap::set_processor(Arc::as_ptr(&interrupts), clock.timer()) };
-    // SAFETY: no arguments, cannot fail.
-    interrupts.set_processor(Some(unsafe { libc::gettid() }));
+    unsafe { trap::set_processor(Arc::as_ptr(&interrupts), clock.alarm()) };
+    interrupts.set_processor(Some(signals::this_thread()));
     let (init_task, stack) = (board.init_task, board.init_stack_top);
     let ledger = board.ledger.clone();
     limits::set_current(Some(ledger.clone()));
@@ -498,7 +496,7 @@ fn poll_notified(bus: &Bus) {
 #[derive(Default)]
 struct Sleep {
     backends: Vec<Arc<dyn Backend>>,
-    descriptors: Vec<libc::pollfd>,
+    descriptors: Polled,
 }
 
 impl Sleep {
@@ -514,12 +512,12 @@ impl Sleep {
             for backend in &self.backends {
                 let (fd, most) = backend.processor_sleeps();
                 limit = limit.into_iter().chain(most).min();
-                self.descriptors.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+                self.descriptors.push(fd);
             }
-            let work = trap::wait_for_interrupt(ready, &mut self.descriptors, limit);
+            let work = signals::wait(ready, &mut self.descriptors, limit);
             self.backends.iter().for_each(|backend| backend.processor_runs());
-            for (backend, polled) in self.backends.iter().zip(&self.descriptors) {
-                if work == Some(0) || work.is_some() && polled.revents != 0 {
+            for (backend, ready) in self.backends.iter().zip(self.descriptors.ready()) {
+                if work == Some(0) || work.is_some() && ready {
                     backend.poll();
                 }
             }

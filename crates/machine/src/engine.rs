@@ -1,5 +1,11 @@
 //! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
-use crate::{exceptions, memory::Creator, stack::Stacks, trap};
+use crate::{
+    exceptions,
+    host::memory::{self, Access},
+    memory::Creator,
+    stack::Stacks,
+    trap,
+};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
@@ -62,12 +68,9 @@ struct Protection;
 impl Protection {
     /// # Safety
     /// Whole pages of compiled code, which is never written while it may run.
-    unsafe fn set(at: *const u8, len: usize, protection: i32) -> wasmtime::Result<()> {
+    unsafe fn set(at: *const u8, len: usize, access: Access) -> wasmtime::Result<()> {
         // SAFETY: by this function's contract.
-        match unsafe { libc::mprotect(at.cast_mut().cast(), len, protection) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error().into()),
-        }
+        Ok(unsafe { memory::protect(at.cast_mut(), len, access) }?)
     }
 }
 
@@ -77,11 +80,11 @@ impl CustomCodeMemory for Protection {
     }
     fn publish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
         // SAFETY: the engine asks for pages of its own.
-        unsafe { Protection::set(at, len, libc::PROT_READ | libc::PROT_EXEC) }
+        unsafe { Protection::set(at, len, Access::Execute) }
     }
     fn unpublish_executable(&self, at: *const u8, len: usize) -> wasmtime::Result<()> {
         // SAFETY: as above.
-        unsafe { Protection::set(at, len, libc::PROT_READ) }
+        unsafe { Protection::set(at, len, Access::Read) }
     }
 }
 

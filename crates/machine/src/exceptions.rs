@@ -18,8 +18,8 @@
 //! index that it comes from. `docs/exceptions.md` has the argument in full.
 use crate::{
     engine,
+    host::memory::{self, Access},
     limits::{self, Charge, Cost},
-    physical::reserve,
 };
 use std::{
     io, ptr,
@@ -99,13 +99,13 @@ impl Heap {
     /// With nothing open.
     pub(crate) fn new() -> io::Result<Heap> {
         let all = Heap::RESERVED + engine::SPACE;
-        let reservation = reserve(all)?;
+        let reservation = memory::reserve(all)?;
         let base = reservation.map_addr(|at| at.next_multiple_of(engine::SPACE));
         let before = base as usize - reservation as usize;
         // SAFETY: the parts of the new reservation before and behind what is kept.
         unsafe {
-            libc::munmap(reservation.cast(), before);
-            libc::munmap(base.add(Heap::RESERVED).cast(), all - before - Heap::RESERVED);
+            memory::release(reservation, before);
+            memory::release(base.add(Heap::RESERVED), all - before - Heap::RESERVED);
         }
         let addresses = Cost { address: Heap::RESERVED as u64, maps: 1, ..Cost::default() };
         Ok(Heap {
@@ -144,10 +144,7 @@ impl Heap {
             }
         }
         // SAFETY: a chunk of the reservation, which is nobody else's.
-        let opened = unsafe {
-            let at = self.base.add(chunk * CHUNK).cast();
-            libc::mprotect(at, CHUNK, libc::PROT_READ | libc::PROT_WRITE) == 0
-        };
+        let opened = unsafe { memory::protect(self.base.add(chunk * CHUNK), CHUNK, Access::Write) }.is_ok();
         if opened {
             self.open.insert(chunk);
             self.count.fetch_add(1, Relaxed);
@@ -159,13 +156,9 @@ impl Heap {
     }
 
     fn close(&self, chunk: usize) {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: as in open(); nothing points into it, by the caller.
-        unsafe {
-            let at = self.base.add(chunk * CHUNK).cast();
-            if libc::mmap(at, CHUNK, libc::PROT_NONE, flags, -1, 0) != at {
-                return;
-            }
+        if !unsafe { memory::clear(self.base.add(chunk * CHUNK), CHUNK) } {
+            return;
         }
         self.open.remove(chunk);
         self.count.fetch_sub(1, Relaxed);
@@ -211,7 +204,7 @@ impl Heap {
 impl Drop for Heap {
     fn drop(&mut self) {
         // SAFETY: the reservation of new(); the Store that used it is gone.
-        unsafe { libc::munmap(self.base.cast(), Heap::RESERVED) };
+        unsafe { memory::release(self.base, Heap::RESERVED) };
     }
 }
 

@@ -6,7 +6,11 @@
 //! its code is made not executable: the fault of the return from the routine is the interrupt. Machines
 //! of one process share code, so the fault may come on another thread, in any of its uses: it makes the
 //! code executable, whoever had hidden it, and goes on.
-use crate::{code::Program, engine};
+use crate::{
+    code::Program,
+    engine,
+    host::memory::{self, Access},
+};
 use std::{
     cell::Cell,
     hint,
@@ -37,10 +41,10 @@ thread_local! {
 }
 
 fn protect(start: usize, end: usize, executable: bool) {
-    let execute = if executable { libc::PROT_EXEC } else { 0 };
+    let access = if executable { Access::Execute } else { Access::Read };
     // SAFETY: the engine's own pages of code, which stay mapped and readable; who executes them has the
     // handler that calls reveal().
-    unsafe { libc::mprotect(start as *mut _, end - start, libc::PROT_READ | execute) };
+    let _ = unsafe { memory::protect(start as *mut u8, end - start, access) };
 }
 
 fn extent(program: &Program) -> (usize, usize) {

@@ -1,5 +1,11 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{Error, Outcome, clock, kernel_code::KernelCode, physical::Physical, trap};
+use crate::{
+    Error, Outcome,
+    host::{signals, time},
+    kernel_code::KernelCode,
+    physical::Physical,
+    trap,
+};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
@@ -70,7 +76,7 @@ impl Interrupts {
         // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
         if let Some(thread) = processor.filter(|_| !trap::is_processor(self))
             && !self.kicked.swap(true, SeqCst)
-            && !trap::interrupt_thread(thread)
+            && !signals::interrupt(thread)
         {
             self.kicked.store(false, SeqCst);
         }
@@ -111,6 +117,6 @@ impl Interrupt for Interrupts {
 
     fn processor_time(&self) -> Option<Duration> {
         let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
-        clock::of_thread(processor?)
+        time::of_thread(processor?)
     }
 }

@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod exceptions;
 mod hidden;
+mod host;
 mod hypercall;
 mod instance;
 mod interrupt;

@@ -10,6 +10,7 @@
 //! ```
 use crate::{
     engine::{SPACE, STACK_HOST, STACK_WASM},
+    host::process,
     space::Space,
 };
 use std::{
@@ -56,18 +57,11 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
     let taken = fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
     // On a host with few, half of them stays apart.
     let maps = max.saturating_sub(taken + MAPS_APART).max((max / 2).saturating_sub(taken));
-    let address = limit(libc::RLIMIT_AS).min(ADDRESS_MAX);
+    let address = process::limit(process::RLIMIT_AS).min(ADDRESS_MAX);
     let pages = fs::read_to_string("/proc/self/statm").ok();
     let pages: u64 = pages.and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0);
     Host { maps, address: address.saturating_sub(pages * 4096 + ADDRESS_APART) }
 });
-
-/// A limit of this process (`getrlimit`); u64::MAX if it has none.
-fn limit(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a structure of ours.
-    if unsafe { libc::getrlimit(resource, &mut limit) } == 0 { limit.rlim_cur } else { u64::MAX }
-}
 
 static MAPS: AtomicUsize = AtomicUsize::new(0);
 static ADDRESS: AtomicU64 = AtomicU64::new(0);
@@ -99,7 +93,7 @@ impl Limits {
     pub fn of(memory: u64) -> Limits {
         let bytes = memory as usize;
         let files = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
-        let sockets = limit(libc::RLIMIT_NOFILE).saturating_sub(files + FILES_APART).min(memory >> 14);
+        let sockets = process::limit(process::RLIMIT_NOFILE).saturating_sub(files + FILES_APART).min(memory >> 14);
         Limits {
             // As many as the kernel allows itself by default, which is a task for 128 KiB, and its own threads.
             tasks: (bytes >> 17) + 128,

@@ -1,10 +1,16 @@
 //! Physical memory: a memfd, mapped once for all kernel instances of a machine.
-use crate::{Error, engine::SPACE};
+use crate::{
+    Error,
+    engine::SPACE,
+    host::{
+        memory::{self, Access},
+        process,
+    },
+};
 use std::{
     fs::File,
     io,
     ops::Range,
-    os::fd::{AsRawFd, FromRawFd},
     ptr,
     sync::{
         Arc,
@@ -48,35 +54,15 @@ impl Physical {
     /// `size` in bytes, a multiple of [`WASM_PAGE`].
     pub(crate) fn new(size: usize) -> Result<Physical, Error> {
         check_limits(size as u64)?;
-        let host = |_| Error::HostMemory(io::Error::last_os_error());
-        // SAFETY: a constant name; the result is checked.
-        let fd = unsafe { libc::memfd_create(c"wasmlinux-memory".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(host(()));
-        }
-        // SAFETY: a new descriptor that nobody else owns.
-        let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(size as u64).map_err(Error::HostMemory)?;
-        let base = reserve(2 * SPACE).map_err(Error::HostMemory)?;
-        let memory = Physical { base, size, file, bringing: AtomicU32::new(0), lent: AtomicBool::new(false) };
+        let file = memory::file(size as u64).map_err(Error::HostMemory)?;
+        let base = memory::reserve(2 * SPACE).map_err(Error::HostMemory)?;
+        let physical = Physical { base, size, file, bringing: AtomicU32::new(0), lent: AtomicBool::new(false) };
+        let (at, len) = (base.wrapping_add(WASM_PAGE as usize), size - WASM_PAGE as usize);
         // SAFETY: within the reservation that was just made and that nobody else knows.
-        unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-            let at = base.add(WASM_PAGE as usize);
-            let mapped = libc::mmap(
-                at.cast(),
-                size - WASM_PAGE as usize,
-                protection,
-                flags,
-                memory.file.as_raw_fd(),
-                WASM_PAGE.into(),
-            );
-            if mapped != at.cast() {
-                return Err(host(()));
-            }
+        if !unsafe { memory::map(at, len, Access::Write, &physical.file, WASM_PAGE) } {
+            return Err(Error::HostMemory(io::Error::last_os_error()));
         }
-        Ok(memory)
+        Ok(physical)
     }
 
     /// Brings in pages of the host that will be written soon, on a thread of its own: to do that one after the other, by a fault each,
@@ -98,10 +84,7 @@ impl Physical {
         let end = range.end.min(self.size);
         // In pieces, as others wait meanwhile who map something.
         for at in (range.start.max(WASM_PAGE as usize)..end).step_by(PIECE) {
-            // SAFETY: within the mapping of new(); it changes no byte. A host that does not know it refuses.
-            let refused =
-                unsafe { libc::madvise(self.base.add(at).cast(), PIECE.min(end - at), libc::MADV_POPULATE_WRITE) };
-            if refused != 0 {
+            if !memory::populate(self.base.wrapping_add(at), PIECE.min(end - at)) {
                 return;
             }
         }
@@ -115,8 +98,8 @@ impl Physical {
         self.size
     }
 
-    pub(crate) fn fd(&self) -> i32 {
-        self.file.as_raw_fd()
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Lends the bytes at a physical address that the guest named to `f`; None if they are not all memory. For what would
@@ -215,29 +198,15 @@ impl GuestMemory for Physical {
 impl Drop for Physical {
     fn drop(&mut self) {
         // SAFETY: the reservation of new(), which nothing uses any more: instances keep it alive by an Arc.
-        unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
+        unsafe { memory::release(self.base, 2 * SPACE) };
     }
 }
 
 /// A process that makes a file larger than it may dies of a signal, and one without addresses starts a machine in which nothing does.
 fn check_limits(size: u64) -> Result<(), Error> {
-    let limit = |resource| {
-        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: writes to the variable, which stays as it is where that fails.
-        unsafe { libc::getrlimit(resource, &mut limit) };
-        limit.rlim_cur
-    };
-    let (file_size, addresses) = (limit(libc::RLIMIT_FSIZE), limit(libc::RLIMIT_AS));
+    let (file_size, addresses) = (process::limit(process::RLIMIT_FSIZE), process::limit(process::RLIMIT_AS));
     if file_size < size {
         return Err(Error::FileSize { limit: file_size, size });
     }
     if addresses < ADDRESSES { Err(Error::Addresses(addresses)) } else { Ok(()) }
-}
-
-/// Addresses without access: what the engine may assume behind a 32-bit memory without bounds checks.
-pub(crate) fn reserve(size: usize) -> io::Result<*mut u8> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping at an address of the host's choice.
-    let p = unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
-    if p == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(p.cast()) }
 }

@@ -2,8 +2,9 @@
 //! the cache (host mappings) of what it found.
 use crate::{
     engine::SPACE,
+    host::memory::{self, Access},
     limits::{Charge, Ledger, SPLIT},
-    physical::{Physical, reserve},
+    physical::Physical,
 };
 use std::{
     io,
@@ -203,7 +204,7 @@ impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format, charge: Charge) -> io::Result<Arc<Space>> {
         let (is_fork, used) = (AtomicBool::new(false), AtomicU64::new(0));
         let [mapped, writable, hidden, edges] = [(); 4].map(|()| Pages::none(format));
-        let (base, pgd, lookups) = (reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
+        let (base, pgd, lookups) = (memory::reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
         let edge_count = AtomicUsize::new(0);
         let space = Space {
             base,
@@ -309,7 +310,7 @@ impl Space {
     /// Takes all access to a page away, but leaves its frame mapped. False if the host refuses.
     fn hide(&self, va: u32) -> bool {
         self.mark_hidden(self.page(va));
-        self.set_protection(va, 1 << self.format.page_shift, libc::PROT_NONE)
+        self.set_protection(va, 1 << self.format.page_shift, Access::None)
     }
 
     fn mark_hidden(&self, page: usize) {
@@ -324,8 +325,7 @@ impl Space {
         if !self.hidden.contains(page) || self.lookups.frame(va, 1 << self.format.page_shift) != Some(entry.frame) {
             return false;
         }
-        let write = if entry.writable { libc::PROT_WRITE } else { 0 };
-        if !self.set_protection(va, 1 << self.format.page_shift, libc::PROT_READ | write) {
+        if !self.set_protection(va, 1 << self.format.page_shift, Access::writable(entry.writable)) {
             return false;
         }
         self.hidden.remove(page);
@@ -337,7 +337,7 @@ impl Space {
     }
 
     /// Where there are frames, or for no access.
-    fn set_protection(&self, va: u32, len: usize, protection: i32) -> bool {
+    fn set_protection(&self, va: u32, len: usize, access: Access) -> bool {
         // Not by a flush of this one: where nothing is mapped, nothing of ours may become accessible.
         if !self.ledger().make_room(SPLIT, Some(self)) {
             return false;
@@ -345,7 +345,7 @@ impl Space {
         let (first, end) = (self.page(va), self.page(va) + (len >> self.format.page_shift));
         self.count(first, end);
         // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames of physical memory only.
-        unsafe { libc::mprotect(self.base.add(va as usize).cast(), len, protection) == 0 }
+        unsafe { memory::protect(self.base.add(va as usize), len, access) }.is_ok()
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -415,13 +415,11 @@ impl Space {
         if !self.make_room() {
             return Mapped::Refused;
         }
-        let protection = libc::PROT_READ | if first.writable { libc::PROT_WRITE } else { 0 };
         let len = (count * page) as usize;
         // SAFETY: within our reservation (va + len <= 4 GiB, as walk() took each page of it); the frames lie in the memfd.
         unsafe {
             let at = self.base.add(va as usize);
-            let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-            if libc::mmap(at.cast(), len, protection, flags, self.physical.fd(), first.frame.into()) != at.cast() {
+            if !memory::map(at, len, Access::writable(first.writable), self.physical.file(), first.frame) {
                 // What was there may be gone, and no address of ours may become another's.
                 self.count(self.page(va), self.page(va) + count as usize);
                 self.flush_all();
@@ -494,7 +492,7 @@ impl Space {
                 continue;
             }
             let (start, len) = (run.start << shift, run.len() << shift);
-            if len != 0 && !self.set_protection(start as u32, len, libc::PROT_READ) {
+            if len != 0 && !self.set_protection(start as u32, len, Access::Read) {
                 return self.flush_all();
             }
             run.for_each(|page| self.writable.remove(page));
@@ -521,7 +519,7 @@ impl Space {
             self.mark_hidden(page);
             any = true;
         }
-        if any && !self.set_protection(start, len as usize, libc::PROT_NONE) {
+        if any && !self.set_protection(start, len as usize, Access::None) {
             self.flush_all();
         }
     }
@@ -540,12 +538,10 @@ impl Space {
         if self.mapped.remove_all(first, last) + self.hidden.remove_all(first, last) == 0 && len != SPACE {
             return;
         }
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: within our reservation: start + len is at most 4 GiB.
         unsafe {
-            let at = self.base.add(start).cast();
             // There is room for it, by the ledger. On a host that refuses all the same nobody can say what is still mapped.
-            if libc::mmap(at, len, libc::PROT_NONE, flags, -1, 0) != at {
+            if !memory::clear(self.base.add(start), len) {
                 return self.ledger().fail();
             }
         }
@@ -558,6 +554,6 @@ impl Drop for Space {
     fn drop(&mut self) {
         self.ledger().count_maps(0, self.cached());
         // SAFETY: the reservation of new(); instances that use it hold an Arc of this.
-        unsafe { libc::munmap(self.base.cast(), 2 * SPACE) };
+        unsafe { memory::release(self.base, 2 * SPACE) };
     }
 }

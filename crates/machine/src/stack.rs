@@ -19,8 +19,8 @@
 use crate::{
     cpu,
     engine::{STACK_FREE, STACK_HOST, STACK_KERNEL},
+    host::memory::{self, Access},
     limits::{self, Charge, Cost},
-    physical::reserve,
 };
 use std::{
     cell::Cell,
@@ -196,7 +196,7 @@ pub(crate) unsafe fn shrink() {
 /// They are part of a stack, nobody runs on them, and their contents are not needed any more.
 unsafe fn discard(from: usize, to: usize) {
     // SAFETY: by this function's contract.
-    unsafe { libc::madvise(from as *mut _, to - from, libc::MADV_DONTNEED) };
+    unsafe { memory::discard(from as *mut u8, to - from) };
 }
 
 pub(crate) struct Stacks;
@@ -228,11 +228,9 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(size: usize) -> std::io::Result<Mapping> {
-        let mapping = Mapping { base: reserve(GUARD + size)?, size };
+        let mapping = Mapping { base: memory::reserve(GUARD + size)?, size };
         // SAFETY: within the reservation.
-        if unsafe { libc::mprotect(mapping.base.add(GUARD).cast(), size, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
-            return Err(std::io::Error::last_os_error());
-        }
+        unsafe { memory::protect(mapping.base.add(GUARD), size, Access::Write) }?;
         Ok(mapping)
     }
 
@@ -248,7 +246,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the reservation of new().
-        unsafe { libc::munmap(self.base.cast(), GUARD + self.size) };
+        unsafe { memory::release(self.base, GUARD + self.size) };
     }
 }
 

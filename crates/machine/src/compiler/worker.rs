@@ -1,6 +1,6 @@
 //! The other side: a process that compiles one program and ends.
 use super::{CODE, OTHER_VERSION, REFUSED};
-use crate::{ProgramError, engine};
+use crate::{ProgramError, engine, host::process};
 use std::{
     fs,
     io::{self, Read, Write},
@@ -56,30 +56,11 @@ fn serve() -> i32 {
 
 /// Leaves what came from the process that started this one.
 fn settle() {
-    // SAFETY: system calls without pointers, but for a constant string. Descriptors from 3 on are
-    // none of this process's own, which has just begun and will do nothing else: what they lead to
+    // SAFETY: descriptors from 3 on are none of this process's own, which has just begun and will do nothing else: what they lead to
     // would otherwise stay open for as long.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
-        libc::prctl(libc::PR_SET_NAME, c"wasmlinux-comp".as_ptr());
-        libc::setpriority(libc::PRIO_PROCESS, 0, libc::getpriority(libc::PRIO_PROCESS, 0) + NICE);
-        libc::signal(libc::SIGXCPU, libc::SIG_DFL);
-    }
-    limit(libc::RLIMIT_CORE, 0);
-    limit(libc::RLIMIT_FSIZE, 0);
-}
-
-/// Lowers a limit of this process, for good.
-fn limit(what: libc::__rlimit_resource_t, value: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a structure of this function's own.
-    unsafe {
-        if libc::getrlimit(what, &raw mut limit) == 0 {
-            limit.rlim_max = limit.rlim_max.min(value);
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(what, &raw const limit);
-        }
-    }
+    unsafe { process::be_compiler(NICE) };
+    process::lower_limit(process::RLIMIT_CORE, 0);
+    process::lower_limit(process::RLIMIT_FSIZE, 0);
 }
 
 fn answer(mut socket: UnixStream) -> io::Result<()> {
@@ -90,9 +71,9 @@ fn answer(mut socket: UnixStream) -> io::Result<()> {
     if engine::identity().ok() != Some(identity) {
         return reply(&mut socket, OTHER_VERSION, &[]);
     }
-    limit(libc::RLIMIT_DATA, memory);
-    limit(libc::RLIMIT_AS, memory.saturating_add(RESERVED));
-    limit(libc::RLIMIT_CPU, processor);
+    process::lower_limit(process::RLIMIT_DATA, memory);
+    process::lower_limit(process::RLIMIT_AS, memory.saturating_add(RESERVED));
+    process::lower_limit(process::RLIMIT_CPU, processor);
     let mut wasm = Vec::new();
     (&socket).take(length).read_to_end(&mut wasm)?;
     if wasm.len() as u64 != length {
@@ -103,8 +84,7 @@ fn answer(mut socket: UnixStream) -> io::Result<()> {
     let mut end = socket.try_clone()?;
     std::thread::Builder::new().name("end".into()).stack_size(64 << 10).spawn(move || {
         let _ = end.read(&mut [0]);
-        // SAFETY: ends the process at once, which has nothing to write or clean up.
-        unsafe { libc::_exit(0) }
+        process::end()
     })?;
     match compile(wasm) {
         Ok(code) => reply(&mut socket, CODE, &code),

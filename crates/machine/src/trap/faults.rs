@@ -5,6 +5,7 @@ use crate::{
     engine::SPACE,
     exceptions::{self, Exceptions},
     hidden,
+    host::signals,
     space::Mapped,
     task,
 };
@@ -90,9 +91,7 @@ pub(super) unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t,
     unsafe {
         if (*info).si_code <= 0 {
             // Somebody has sent it: no instruction is to blame, and this process ends as any other.
-            libc::signal(signal, libc::SIG_DFL);
-            libc::raise(signal);
-            return;
+            return signals::die(signal);
         }
         if signal == libc::SIGBUS {
             return chain(signal, info, context);

@@ -1,6 +1,6 @@
 //! The signal that interrupts a processor: a tick, a line that was raised, or the plug that was pulled.
 use super::{CURRENT, PROCESSOR, UserContext, faults::leave_program, has_room, leave::leave};
-use crate::{arch::SignalFrame, clock::set_timer, cpu, hidden, interrupt::Interrupts, task};
+use crate::{arch::SignalFrame, cpu, hidden, host::time::Alarm, interrupt::Interrupts, task};
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_WAITING};
 
 /// When the kernel, and not user code, was interrupted: nanoseconds until the next look. The kernel looks itself before it
@@ -47,7 +47,7 @@ pub(super) unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t,
 }
 
 /// The processor was not in the program's code when it should look for interrupts.
-fn missed(user: &UserContext, timer: libc::timer_t) {
+fn missed(user: &UserContext, timer: Alarm) {
     let missed = user.missed.get().saturating_add(1);
     user.missed.set(missed);
     // Ever more seldom: it may be in work of the host's that does not come to an end.
@@ -55,16 +55,11 @@ fn missed(user: &UserContext, timer: libc::timer_t) {
     if due && !hidden::hide(&user.program) {
         user.missed.set(missed - 1);
     }
-    set_timer(timer, LOOK_AGAIN);
+    timer.set(LOOK_AGAIN);
 }
 
 /// Calls the kernel from a program that was interrupted in its own code.
-unsafe fn interrupted(
-    user: &UserContext,
-    timer: libc::timer_t,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+unsafe fn interrupted(user: &UserContext, timer: Alarm, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     user.missed.set(0);
     // SAFETY: as for inject(), by the caller.
     unsafe {
@@ -81,7 +76,7 @@ unsafe fn interrupted(
         let answer = user.inject(user.irq, [defer.into(), 0, 0], frame);
         if answer == RESUME_WAITING {
             user.deferred.set(user.deferred.get() + 1);
-            set_timer(timer, LOOK_AGAIN);
+            timer.set(LOOK_AGAIN);
         } else {
             user.deferred.set(0);
             user.resume(answer, frame);
@@ -90,12 +85,7 @@ unsafe fn interrupted(
 }
 
 /// The machine shall end: whatever runs is left, be it the kernel in an endless loop.
-unsafe fn unplugged(
-    interrupts: &Interrupts,
-    timer: libc::timer_t,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // The next entry into the kernel looks why.
     cpu::set_stack_limit(usize::MAX);
     // SAFETY: `on_interrupt`'s arguments; code of the kernel and of the program that runs is that of the task that runs. The
@@ -110,7 +100,7 @@ unsafe fn unplugged(
             missed(&*user, timer);
         } else {
             // In the host, which comes to an end by itself.
-            set_timer(timer, LOOK_AGAIN);
+            timer.set(LOOK_AGAIN);
         }
     }
 }
@@ -134,7 +124,7 @@ pub(super) unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, conte
                 user.steps.set(steps + 1);
             } else {
                 user.steps.set(0);
-                set_timer(timer, LOOK_AGAIN);
+                timer.set(LOOK_AGAIN);
             }
             return;
         }

@@ -27,15 +27,18 @@ use crate::{
     code::Program,
     cpu,
     exceptions::Exceptions,
+    host::{
+        signals::{self, Previous},
+        time::Alarm,
+    },
     interrupt::Interrupts,
     space::Space,
     stack::{self, Need},
 };
 use std::{
     cell::Cell,
-    mem, ptr,
-    sync::{Arc, Once},
-    time::Duration,
+    ptr,
+    sync::{Arc, Once, OnceLock},
 };
 use wasmtime::Engine;
 
@@ -64,7 +67,7 @@ thread_local! {
     /// The context of the user task that is polled; null while there is none.
     static CURRENT: Cell<*const UserContext> = const { Cell::new(ptr::null()) };
     /// The machine whose processor this thread is.
-    static PROCESSOR: Cell<(*const Interrupts, libc::timer_t)> = const { Cell::new((ptr::null(), ptr::null_mut())) };
+    static PROCESSOR: Cell<(*const Interrupts, Alarm)> = const { Cell::new((ptr::null(), Alarm::NONE)) };
 }
 
 /// Which user task runs on this thread.
@@ -78,8 +81,8 @@ pub(crate) unsafe fn set_current(context: *const UserContext) {
 /// This thread is the processor of a machine.
 ///
 /// # Safety
-/// Both are null, or valid until the next call. No code of the guest runs on this thread without.
-pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: libc::timer_t) {
+/// The machine's is null, or valid until the next call. No code of the guest runs on this thread without.
+pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) {
     PROCESSOR.set((interrupts, timer));
 }
 
@@ -115,48 +118,6 @@ pub(crate) fn raise_stack_limit(limit: usize) {
     }
 }
 
-/// The signal that interrupts a processor.
-pub(crate) fn interrupt_signal() -> i32 {
-    libc::SIGRTMIN() + 4
-}
-
-/// Makes that thread of this process look for interrupts. False if it is gone, or the host has no room for another signal.
-pub(crate) fn interrupt_thread(thread: i32) -> bool {
-    // SAFETY: a signal whose handler this crate has installed; a thread that is gone gives ESRCH.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) == 0 }
-}
-
-/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. None if it is; otherwise how
-/// many of the descriptors are ready, 0 if the time is over.
-pub(crate) fn wait_for_interrupt(
-    ready: impl Fn() -> bool,
-    polled: &mut [libc::pollfd],
-    limit: Option<Duration>,
-) -> Option<usize> {
-    let limit = limit.map(|limit| libc::timespec {
-        tv_sec: limit.as_secs().min(i64::MAX as u64) as i64,
-        tv_nsec: limit.subsec_nanos().into(),
-    });
-    let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: plain data, initialised by the calls; the mask is put back; so many entries as there are. A descriptor that is none
-    // is an event at once.
-    unsafe {
-        let (mut block, mut before): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
-        libc::sigemptyset(&mut block);
-        libc::sigaddset(&mut block, interrupt_signal());
-        libc::pthread_sigmask(libc::SIG_BLOCK, &block, &mut before);
-        let mut waiting = before;
-        libc::sigdelset(&mut waiting, interrupt_signal());
-        let mut work = None;
-        while !ready() && work.is_none() {
-            // A signal ends it with -1.
-            work = usize::try_from(libc::ppoll(polled.as_mut_ptr(), polled.len() as _, limit, &waiting)).ok();
-        }
-        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
-        work
-    }
-}
-
 /// Whether the kernel can be called from this handler, whose stack is that of the code which was
 /// interrupted: perhaps after the stack has grown. Async-signal-safe where that code is compiled.
 fn has_room() -> bool {
@@ -181,72 +142,33 @@ fn has_room() -> bool {
 /// In a handler, with its arguments.
 unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(index) = TRAPS.iter().position(|trap| *trap == signal) else { return };
-    // SAFETY: written once, before the handler was installed.
-    let before = unsafe { (&raw const ENGINE_HANDLERS[index]).read() };
-    match before.sa_sigaction {
-        libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: the default action, when the instruction is retried, or now if it is not.
-            unsafe {
-                libc::signal(signal, libc::SIG_DFL);
-                if signal == libc::SIGTRAP {
-                    libc::raise(signal);
-                }
-            }
-        }
-        handler => {
-            // SAFETY: a handler with SA_SIGINFO, as the engine installs it.
-            let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
-                unsafe { mem::transmute(handler) };
-            handler(signal, info, context);
-        }
-    }
+    let Some(before) = ENGINE_HANDLERS.get() else { return };
+    // SAFETY: by this function's contract. The engine installs its own with SA_SIGINFO.
+    unsafe { signals::forward(&before[index], signal, info, context) };
 }
 
 /// The signals of traps.
 const TRAPS: [i32; 5] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGBUS];
 
-static mut ENGINE_HANDLERS: [libc::sigaction; TRAPS.len()] = {
-    // SAFETY: plain data.
-    unsafe { mem::zeroed() }
-};
+/// Who had these before.
+static ENGINE_HANDLERS: OnceLock<[Previous; TRAPS.len()]> = OnceLock::new();
 
 /// Makes the calling thread one that can be a processor, whatever signals its creator had blocked. Signals that are not the machine's
-/// are for other threads: their handlers know nothing of stacks like those of tasks.
+/// are for other threads.
 pub(crate) fn prepare_thread() {
     // It would make an alternate stack later on.
     Engine::tls_eager_initialize();
-    // SAFETY: plain data, initialised by the calls. Nothing runs on the alternate stack now.
-    unsafe {
-        let mut mask: libc::sigset_t = mem::zeroed();
-        libc::sigfillset(&mut mask);
-        for signal in TRAPS.into_iter().chain([libc::SIGBUS, libc::SIGTRAP, libc::SIGABRT, interrupt_signal()]) {
-            libc::sigdelset(&mut mask, signal);
-        }
-        libc::pthread_sigmask(libc::SIG_SETMASK, &mask, ptr::null_mut());
-        let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-        libc::sigaltstack(&none, ptr::null_mut());
-    }
+    signals::prepare_thread(&TRAPS);
 }
 
 /// Installs the handlers, after the engine has installed its own.
 pub(crate) fn install() {
+    ENGINE_HANDLERS.get_or_init(|| TRAPS.map(signals::previous));
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handlers are sound on any thread at any time. On a processor's they run on the stack that was interrupted, which
-        // for user code is the task's: that thread has no alternate stack. Others may need theirs, for handlers that were there before.
-        // They may be entered again while they sleep (SA_NODEFER, empty mask).
-        unsafe {
-            let mut action: libc::sigaction = mem::zeroed();
-            libc::sigemptyset(&mut action.sa_mask);
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
-            for (index, signal) in TRAPS.into_iter().enumerate() {
-                action.sa_sigaction = faults::on_trap as *const () as usize;
-                libc::sigaction(signal, ptr::null(), &raw mut ENGINE_HANDLERS[index]);
-                libc::sigaction(signal, &action, ptr::null_mut());
-            }
-            action.sa_sigaction = interrupts::on_interrupt as *const () as usize;
-            action.sa_flags |= libc::SA_RESTART;
-            libc::sigaction(interrupt_signal(), &action, ptr::null_mut());
-        }
+    // SAFETY: the handlers are sound on any thread at any time. On a processor's they run on the stack that was interrupted, which
+    // for user code is the task's: that thread has no alternate stack. Others may need theirs, for handlers that were there before.
+    ONCE.call_once(|| unsafe {
+        TRAPS.into_iter().for_each(|signal| signals::handle(signal, faults::on_trap, false));
+        signals::handle(signals::interrupt_signal(), interrupts::on_interrupt, true);
     });
 }
