@@ -272,6 +272,12 @@ impl Program {
         self.function(call).is_some_and(|function| function.catches) && self.caught.binary_search(&call).is_err()
     }
 
+    /// Its code, to be hidden. Async-signal-safe.
+    pub(crate) fn text(&self) -> hidden::Text {
+        // SAFETY: the module's, and drop() has it forgotten. The handlers of this process are installed before it runs.
+        unsafe { hidden::Text::new(self.module.text()) }
+    }
+
     /// Whether the engine's code of the program, or what it has put around it, is at `pc`. Async-signal-safe.
     pub(crate) fn has_code(&self, pc: usize) -> bool {
         self.module.text().as_ptr_range().contains(&(pc as *const u8))
@@ -293,7 +299,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        hidden::forget(self);
+        hidden::forget(self.text());
     }
 }
 

@@ -3,8 +3,8 @@ use crate::{
     exceptions,
     host::memory::{self, Access},
     memory::Creator,
+    sizes::{PAGE, SPACE, STACK_FREE, STACK_HOST, STACK_WASM},
     stack::Stacks,
-    trap,
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -13,19 +13,6 @@ use std::{
 };
 use wasmtime::{Collector, Config, CustomCodeMemory, Engine};
 
-/// Bytes of native stack that a task's code may use. A frame has 16 bytes or more here, and none at all in the program's own stack if it
-/// keeps nothing there: that one, of 8 MiB by default, whose overflow is a fault like any other, may be used up first or last.
-pub(crate) const STACK_WASM: usize = 64 << 20;
-/// Bytes of it that each task has. What is below is charged to the machine's ledger as far as it is used: `stack.rs`.
-pub(crate) const STACK_FREE: usize = 128 << 10;
-/// Bytes of native stack behind that, for host functions and signal frames.
-pub(crate) const STACK_HOST: usize = 256 << 10;
-/// Bytes that must be left of [`STACK_WASM`] when user code enters the kernel: its deepest path takes less.
-pub(crate) const STACK_KERNEL: usize = 512 << 10;
-/// Bytes of a user's address space.
-pub(crate) const SPACE: usize = 1 << 32;
-/// Bytes of the host's smallest page.
-pub(crate) const PAGE: usize = 4096;
 /// Frames that a backtrace shows.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(48).unwrap();
 
@@ -88,14 +75,12 @@ impl CustomCodeMemory for Protection {
     }
 }
 
-/// The engine that runs machines. Installs the signal handlers with it.
+/// The engine that runs machines, with its own signal handlers.
 pub(crate) fn get() -> wasmtime::Result<&'static Engine> {
     static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
     ENGINE
         .get_or_init(|| {
             let engine = Engine::new(&config()).map_err(|e| format!("{e:#}"))?;
-            // After the engine's own handlers, which get what is not ours.
-            trap::install();
             Ok(engine)
         })
         .as_ref()

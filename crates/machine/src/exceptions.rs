@@ -17,9 +17,9 @@
 //! Addresses of the heap are multiples of 4 GiB plus the engine's index, so a pointer looks like the
 //! index that it comes from. `docs/exceptions.md` has the argument in full.
 use crate::{
-    engine,
     host::memory::{self, Access},
     limits::{self, Charge, Cost},
+    sizes,
 };
 use std::{
     io, ptr,
@@ -31,7 +31,7 @@ use std::{
 use wasmtime::LinearMemory;
 
 /// Bytes of a heap as the engine sees it: all indices but the last ones, which need no check.
-pub(crate) const SIZE: usize = engine::SPACE - CHUNK;
+pub(crate) const SIZE: usize = sizes::SPACE - CHUNK;
 /// Bytes without access behind that: as far as the fields of an exception can reach.
 pub(crate) const GUARD: usize = CHUNK;
 /// Bytes that are opened and closed together.
@@ -47,7 +47,7 @@ const LAST: u32 = 0x9800_0000;
 /// Bytes around a new beginning in which nothing is open: more than can be opened between two looks.
 const DISTANCE: u32 = 2 * (OPEN_MAX * CHUNK) as u32;
 const BITS: usize = u64::BITS as usize;
-const WORDS: usize = engine::SPACE / CHUNK / BITS;
+const WORDS: usize = sizes::SPACE / CHUNK / BITS;
 
 /// A set of chunks.
 struct Chunks([AtomicU64; WORDS]);
@@ -94,13 +94,13 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    const RESERVED: usize = engine::SPACE + GUARD;
+    const RESERVED: usize = sizes::SPACE + GUARD;
 
     /// With nothing open.
     pub(crate) fn new() -> io::Result<Heap> {
-        let all = Heap::RESERVED + engine::SPACE;
+        let all = Heap::RESERVED + sizes::SPACE;
         let reservation = memory::reserve(all)?;
-        let base = reservation.map_addr(|at| at.next_multiple_of(engine::SPACE));
+        let base = reservation.map_addr(|at| at.next_multiple_of(sizes::SPACE));
         let before = base as usize - reservation as usize;
         // SAFETY: the parts of the new reservation before and behind what is kept.
         unsafe {

@@ -7,9 +7,8 @@
 //! of one process share code, so the fault may come on another thread, in any of its uses: it makes the
 //! code executable, whoever had hidden it, and goes on.
 use crate::{
-    code::Program,
-    engine,
     host::memory::{self, Access},
+    sizes::PAGE,
 };
 use std::{
     cell::Cell,
@@ -47,16 +46,27 @@ fn protect(start: usize, end: usize, executable: bool) {
     let _ = unsafe { memory::protect(start as *mut u8, end - start, access) };
 }
 
-fn extent(program: &Program) -> (usize, usize) {
-    let text = program.module.text();
-    let start = text.as_ptr() as usize;
-    (start, start + text.len().next_multiple_of(engine::PAGE))
+/// Code of the engine's, whose pages stay mapped and readable until [`forget`], and whoever executes it has the handler that calls
+/// [`reveal`].
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    start: usize,
+    end: usize,
+}
+
+impl Text {
+    /// # Safety
+    /// The code of a module, and what was said.
+    pub(crate) unsafe fn new(text: &[u8]) -> Text {
+        let start = text.as_ptr() as usize;
+        Text { start, end: start + text.len().next_multiple_of(PAGE) }
+    }
 }
 
 /// The program's code faults when it is executed next. False if that cannot be had now.
 /// Async-signal-safe.
-pub(crate) fn hide(program: &Program) -> bool {
-    let (start, end) = extent(program);
+pub(crate) fn hide(text: Text) -> bool {
+    let Text { start, end } = text;
     if LOCK.swap(true, Acquire) {
         return false;
     }
@@ -72,8 +82,8 @@ pub(crate) fn hide(program: &Program) -> bool {
 }
 
 /// The program goes away: its code is hidden no more.
-pub(crate) fn forget(program: &Program) {
-    let (start, end) = extent(program);
+pub(crate) fn forget(text: Text) {
+    let Text { start, end } = text;
     let slot = TABLE.iter().find(|slot| slot.start.load(Relaxed) == start);
     let Some(slot) = slot else { return };
     while LOCK.swap(true, Acquire) {
@@ -88,7 +98,7 @@ pub(crate) fn forget(program: &Program) {
 
 /// An instruction at `pc`, perhaps of the program that runs, could not be fetched. True if that was
 /// because its code is hidden, or was until now: it can be tried again. Async-signal-safe.
-pub(crate) fn reveal(pc: usize, runs: Option<&Program>) -> bool {
+pub(crate) fn reveal(pc: usize, runs: Option<Text>) -> bool {
     for slot in &TABLE {
         let (start, end) = (slot.start.load(Acquire), slot.end.load(Relaxed));
         if start == 0 || !(start..end).contains(&pc) {
@@ -106,8 +116,7 @@ pub(crate) fn reveal(pc: usize, runs: Option<&Program>) -> bool {
         return true;
     }
     // It has been revealed on another thread, or by one that unwinds.
-    if let Some(program) = runs.filter(|program| program.has_code(pc)) {
-        let (start, end) = extent(program);
+    if let Some(Text { start, end }) = runs.filter(|text| (text.start..text.end).contains(&pc)) {
         protect(start, end, true);
         return true;
     }

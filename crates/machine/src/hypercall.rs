@@ -1,19 +1,22 @@
 //! What the kernel imports: `docs/machine.md` describes each.
 use crate::{
     clock::{self, Clock},
-    cpu::{self, Change, Handle, Request, cpu, suspend},
+    cpu::{self, Change, Request, cpu, suspend},
     engine,
-    instance::{self, TaskData},
     limits::{Cost, TASK_ADDRESS, TASK_MAPS},
-    task::{Thrown, UserEntry, UserStart, names},
-    trap,
+    local,
+    programs::Handle,
+    start::{UserEntry, UserStart},
+    store::{self, TaskData},
+    task::names,
+    trap::{self, Thrown},
 };
 use std::sync::OnceLock;
 use wasmlinux_boundary::{ENTRY_FORK, IMPORT_MODULE};
 use wasmlinux_devices::{GuestMemory, Streams};
 use wasmtime::{AsContextMut, Caller, Error, Linker, Result, Val, WasmBacktrace};
 
-type Guest<'a> = Caller<'a, TaskData>;
+type Kernel<'a> = Caller<'a, TaskData>;
 
 /// The imports, but for memory.
 pub(crate) fn linker() -> Result<&'static Linker<TaskData>> {
@@ -65,7 +68,7 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap(m, "clock_monotonic", clock::monotonic)?;
     linker.func_wrap(m, "clock_realtime", Clock::realtime)?;
     // What a device has to do takes more stack than a task has, so the processor's loop does it.
-    linker.func_wrap_async(m, "timer_set", |_: Guest<'_>, (nanoseconds,): (u64,)| {
+    linker.func_wrap_async(m, "timer_set", |_: Kernel<'_>, (nanoseconds,): (u64,)| {
         Box::new(async move {
             let notified = cpu(|cpu| {
                 if cpu.board.unplugged() {
@@ -79,8 +82,9 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
             if notified { suspend(Request::Poll).await } else { Ok(()) }
         })
     })?;
-    linker.func_wrap_async(m, "halt", |_: Guest<'_>, ()| Box::new(suspend(Request::Halt)))?;
-    linker.func_wrap_async(m, "power_off", |_: Guest<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
+    linker.func_wrap_async(m, "halt", |_: Kernel<'_>, ()| Box::new(suspend(Request::Halt)))?;
+    linker
+        .func_wrap_async(m, "power_off", |_: Kernel<'_>, (how,): (u32,)| Box::new(suspend(Request::PowerOff(how))))?;
     linker.func_wrap(m, "stream_read", |id: u32, at: u32, len: u32| {
         lend(at, len, |streams, buf| streams.guest_read(id, buf))
     })?;
@@ -89,7 +93,7 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     })?;
     linker.func_wrap(m, "stream_poll", |id: u32| cpu(|cpu| cpu.streams.guest_poll(id)))?;
     linker.func_wrap(m, "mmio_read", |at: u32, size: u32| cpu(|cpu| cpu.bus.read(at, size)))?;
-    linker.func_wrap_async(m, "mmio_write", |_: Guest<'_>, (at, size, value): (u32, u32, u32)| {
+    linker.func_wrap_async(m, "mmio_write", |_: Kernel<'_>, (at, size, value): (u32, u32, u32)| {
         Box::new(async move {
             let at_once = cpu(|cpu| cpu.bus.write(at, size, value) && cpu.notify_backend());
             if at_once { suspend(Request::Poll).await } else { Ok(()) }
@@ -102,8 +106,7 @@ fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
 fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     linker.func_wrap(m, "task_create", |task: u32, sp: u32| {
-        let Some(charge) =
-            instance::charge(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() })
+        let Some(charge) = store::charge(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() })
         else {
             return -libc::EAGAIN;
         };
@@ -118,9 +121,9 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
         });
     })?;
     linker
-        .func_wrap_async(m, "task_switch", |_: Guest<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
+        .func_wrap_async(m, "task_switch", |_: Kernel<'_>, (next,): (u32,)| Box::new(suspend(Request::Switch(next))))?;
     linker.func_wrap(m, "stack_check", stack_check)?;
-    linker.func_wrap(m, "backtrace", |caller: Guest<'_>, at: u32, len: u32| {
+    linker.func_wrap(m, "backtrace", |caller: Kernel<'_>, at: u32, len: u32| {
         let text = names(&WasmBacktrace::force_capture(&caller));
         let text = &text.as_bytes()[..text.len().min(len as usize)];
         let written = cpu(|cpu| cpu.board.physical.write(at, text));
@@ -141,7 +144,7 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
 fn stack_check() -> Result<()> {
     let marker = 0u8;
     let here = &raw const marker as usize;
-    if here > cpu::stack_limit() { Ok(()) } else { stack_check_slow(here) }
+    if here > local::stack_limit() { Ok(()) } else { stack_check_slow(here) }
 }
 
 #[cold]
@@ -152,7 +155,7 @@ fn stack_check_slow(here: usize) -> Result<()> {
     // SAFETY: the stack pointer of a host function that a task has called.
     match unsafe { trap::grow_for_entry(here) } {
         Some(limit) => {
-            cpu::set_stack_limit(limit);
+            local::set_stack_limit(limit);
             Ok(())
         }
         None => Err(Error::from(Thrown::StackExhausted)),
@@ -162,7 +165,7 @@ fn stack_check_slow(here: usize) -> Result<()> {
 fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     // Reading compiled code needs more stack than a task has, so the processor's thread does it.
-    linker.func_wrap_async(m, "module_load", |_: Guest<'_>, (at, len, user): (u32, u32, u32)| {
+    linker.func_wrap_async(m, "module_load", |_: Kernel<'_>, (at, len, user): (u32, u32, u32)| {
         Box::new(async move {
             suspend(Request::Load { at, len, user }).await?;
             Ok(cpu::load_result())
@@ -176,7 +179,7 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
             _ => None,
         });
         let program = program.ok_or_else(|| Error::msg("user_reserve() of no loaded program"))?;
-        Ok::<_, Error>(match instance::image(&program, true) {
+        Ok::<_, Error>(match store::image(&program, true) {
             Some(image) => {
                 cpu(|cpu| cpu.images.insert(cpu.current, image));
                 0
@@ -198,35 +201,39 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
             Ok(())
         })
     })?;
-    linker.func_wrap(m, "user_clone", |mut caller: Guest<'_>, task: u32, pgd: u32, entry: u32, sp: u32, tp: u32| {
-        let Some(program) = caller.data().program.clone() else {
-            return Err(Error::msg("user_clone() without a program"));
-        };
-        let copied = caller.data().globals.clone();
-        let mut globals: Vec<(usize, Val)> =
-            copied.iter().map(|global| global.get(caller.as_context_mut())).enumerate().collect();
-        if entry != ENTRY_FORK {
-            for (index, value) in &mut globals {
-                if Some(*index) == program.stack_pointer {
-                    *value = Val::I32(sp as i32);
-                } else if Some(*index) == program.thread_pointer && tp != 0 {
-                    *value = Val::I32(tp as i32);
+    linker.func_wrap(
+        m,
+        "user_clone",
+        |mut caller: Kernel<'_>, task: u32, pgd: u32, entry: u32, sp: u32, tp: u32| {
+            let Some(program) = caller.data().program.clone() else {
+                return Err(Error::msg("user_clone() without a program"));
+            };
+            let copied = caller.data().globals.clone();
+            let mut globals: Vec<(usize, Val)> =
+                copied.iter().map(|global| global.get(caller.as_context_mut())).enumerate().collect();
+            if entry != ENTRY_FORK {
+                for (index, value) in &mut globals {
+                    if Some(*index) == program.stack_pointer {
+                        *value = Val::I32(sp as i32);
+                    } else if Some(*index) == program.thread_pointer && tp != 0 {
+                        *value = Val::I32(tp as i32);
+                    }
                 }
             }
-        }
-        let Some(image) = instance::image(&program, cpu(|cpu| cpu.space_of(pgd)).is_none()) else {
-            return Ok(-libc::ENOMEM);
-        };
-        let parent = if entry == ENTRY_FORK { caller.data().space.clone() } else { None };
-        let entry = UserEntry::of_clone(entry, sp);
-        cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry, parent, image, globals }));
-        Ok(0)
-    })?;
+            let Some(image) = store::image(&program, cpu(|cpu| cpu.space_of(pgd)).is_none()) else {
+                return Ok(-libc::ENOMEM);
+            };
+            let parent = if entry == ENTRY_FORK { caller.data().space.clone() } else { None };
+            let entry = UserEntry::of_clone(entry, sp);
+            cpu(|cpu| cpu.starts.insert(task, UserStart { program, pgd, entry, parent, image, globals }));
+            Ok(0)
+        },
+    )?;
     linker.func_wrap(m, "user_restart", || -> Result<()> { Err(Error::from(Thrown::Restart)) })?;
-    linker.func_wrap(m, "user_sp_get", |mut caller: Guest<'_>| {
+    linker.func_wrap(m, "user_sp_get", |mut caller: Kernel<'_>| {
         caller.data().stack_pointer.map_or(0, |global| global.get(caller.as_context_mut()).i32().unwrap_or(0))
     })?;
-    linker.func_wrap(m, "user_sp_set", |mut caller: Guest<'_>, sp: i32| {
+    linker.func_wrap(m, "user_sp_set", |mut caller: Kernel<'_>, sp: i32| {
         caller.data().stack_pointer.map_or(Ok(()), |global| global.set(caller.as_context_mut(), Val::I32(sp)))
     })?;
     Ok(())

@@ -1,18 +1,43 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
 use crate::{
     Error, Outcome,
-    host::{signals, time},
+    host::{
+        signals,
+        time::{self, Alarm},
+    },
     kernel_code::KernelCode,
     physical::Physical,
-    trap,
 };
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
 };
 use std::time::Duration;
+use std::{cell::Cell, ptr};
 use wasmlinux_boundary::{IRQ_LINES, boot_info};
 use wasmlinux_devices::Interrupt;
+
+thread_local! {
+    /// The machine whose processor this thread is, and its timer.
+    static PROCESSOR: Cell<(*const Interrupts, Alarm)> = const { Cell::new((ptr::null(), Alarm::NONE)) };
+}
+
+/// This thread is the processor of a machine.
+///
+/// # Safety
+/// The machine's is null, or valid until the next call. No code of the guest runs on this thread without.
+pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) {
+    PROCESSOR.set((interrupts, timer));
+}
+
+/// What [`set_processor`] was told: null, or valid. Async-signal-safe.
+pub(crate) fn processor() -> (*const Interrupts, Alarm) {
+    PROCESSOR.get()
+}
+
+fn is_processor(interrupts: &Interrupts) -> bool {
+    ptr::eq(PROCESSOR.get().0, interrupts)
+}
 
 /// The interrupt controller of a machine: raises lines from any thread.
 pub(crate) struct Interrupts {
@@ -74,7 +99,7 @@ impl Interrupts {
     fn kick(&self) {
         let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
         // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
-        if let Some(thread) = processor.filter(|_| !trap::is_processor(self))
+        if let Some(thread) = processor.filter(|_| !is_processor(self))
             && !self.kicked.swap(true, SeqCst)
             && !signals::interrupt(thread)
         {

@@ -18,10 +18,12 @@
 //! ```
 //! What a program's module may be is the business of `crates/module`.
 mod arch;
+mod board;
 mod cache;
 mod clock;
 mod code;
 mod compiler;
+mod config;
 mod cpu;
 mod engine;
 mod error;
@@ -33,73 +35,34 @@ mod instance;
 mod interrupt;
 mod kernel_code;
 mod limits;
+mod local;
 mod memory;
 mod physical;
 mod programs;
 mod reports;
+mod run;
+mod sizes;
 mod space;
 mod stack;
+mod start;
+mod store;
 mod task;
 mod trap;
 
 pub use code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use compiler::{Compiler, compile_if_asked};
-pub use error::{Error, ProgramError};
+pub use config::{Config, ConsoleSink};
+pub use error::{Error, Outcome, ProgramError};
 pub use limits::Limits;
 
 use interrupt::Interrupts;
 use reports::Reports;
 use std::{
-    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
-
-/// Takes what the kernel writes to its console, in pieces of any length.
-pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
-
-/// How to build a machine.
-pub struct Config {
-    /// Bytes of physical memory; rounded down to whole pages of 64 KiB.
-    pub memory: u64,
-    /// The kernel's command line.
-    pub cmdline: String,
-    /// Archives in cpio's newc format, unpacked by the kernel one after the other.
-    pub initramfs: Vec<Cow<'static, [u8]>>,
-    /// The kernel, and the compiled code of programs that came with it.
-    pub guest: Guest,
-    /// A folder for the compiled code of other programs, made if absent; without one they are compiled at each boot.
-    pub cache: Option<PathBuf>,
-    /// Where those are compiled.
-    pub compiler: Compiler,
-    /// The byte pipes between host and guest.
-    pub streams: Arc<Streams>,
-    /// The devices with registers.
-    pub bus: Arc<Bus>,
-    /// Gets what the kernel writes to its console: its messages.
-    pub console: ConsoleSink,
-}
-
-/// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The guest switched it off.
-    Off,
-    /// The guest halted it.
-    Halt,
-    /// The guest asked for a reboot. The machine does not boot again by itself.
-    Reboot,
-    /// The kernel panicked; its messages are on the console.
-    Panic,
-    /// [`Machine::power_off`] pulled the plug.
-    Unplugged,
-    /// The machine itself failed, with what is known about it.
-    Failed(String),
-}
 
 /// A machine that is switched on. It runs on a thread of its own.
 pub struct Machine {
@@ -164,9 +127,11 @@ impl Machine {
     /// [`Config::compiler`] is no executable.
     pub fn power_on(config: Config) -> Result<Machine, Error> {
         engine::get()?;
+        // After the engine's own handlers, which get what is not ours.
+        trap::install();
         // What was named must be there.
         config.compiler.resolve()?;
-        let board = cpu::Board::new(&config)?;
+        let board = board::Board::new(&config, hypercall::linker()?)?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),
@@ -185,12 +150,12 @@ impl Machine {
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                let run = || cpu::run(board, config, |outcome| of_thread.end(outcome));
+                let run = || run::run(board, config, |outcome| of_thread.end(outcome));
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     of_thread.interrupts.set_processor(None);
                     of_thread.end(Outcome::Failed(panic_text(&*panic)));
                     // If it panics again, what is left is lost, and nobody else has it.
-                    let _ = catch_unwind(cpu::clear);
+                    let _ = catch_unwind(run::clear);
                 }
             })
             .map_err(Error::Thread)?;

@@ -9,9 +9,9 @@
 //!         └─ spaces   whose host mappings are a cache: the least recently used are flushed when others need room
 //! ```
 use crate::{
-    engine::{SPACE, STACK_HOST, STACK_WASM},
     host::process,
-    space::Space,
+    local,
+    sizes::{SPACE, STACK_HOST, STACK_WASM},
 };
 use std::{
     cell::RefCell,
@@ -138,11 +138,21 @@ struct Used {
     code: AtomicUsize,
 }
 
+/// An address space: its host mappings are a cache, which can be flushed when others need room.
+pub(crate) trait Cached: Send + Sync {
+    /// Host mappings that a flush would give back, at most.
+    fn cached(&self) -> usize;
+    /// See [`Ledger::tick`].
+    fn used(&self) -> u64;
+    /// Forgets everything. Async-signal-safe.
+    fn flush_all(&self);
+}
+
 /// A machine's ledger. Its own thread alone writes it.
 pub(crate) struct Ledger {
     limits: Limits,
     used: Used,
-    spaces: Mutex<Vec<Weak<Space>>>,
+    spaces: Mutex<Vec<Weak<dyn Cached>>>,
     /// Counts what address spaces look up.
     time: AtomicU64,
     failed: AtomicBool,
@@ -235,18 +245,18 @@ impl Ledger {
 
     /// Whether so many mappings can be made: if not at once, after other address spaces than `keep` were flushed, those first whose
     /// last lookup is the longest ago. Async-signal-safe where a program's access has faulted.
-    pub(crate) fn make_room(&self, maps: usize, keep: Option<&Space>) -> bool {
+    pub(crate) fn make_room(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         self.has_room(maps) || self.evict(maps, keep)
     }
 
     #[cold]
-    fn evict(&self, maps: usize, keep: Option<&Space>) -> bool {
+    fn evict(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         // An eighth at once, so that it is not for each mapping.
         let wanted = maps + self.limits.maps / 8;
         let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = || {
             let alive = spaces.iter().filter_map(Weak::upgrade);
-            alive.filter(|space| !keep.is_some_and(|keep| std::ptr::eq(keep, &**space)) && space.cached() != 0)
+            alive.filter(|space| !keep.is_some_and(|keep| std::ptr::addr_eq(keep, &**space)) && space.cached() != 0)
         };
         while !self.has_room(wanted) {
             let Some(oldest) = cached().map(|space| space.used()).min() else { break };
@@ -264,7 +274,7 @@ impl Ledger {
     }
 
     /// An address space whose mappings are counted here.
-    pub(crate) fn add_space(&self, space: &Arc<Space>) {
+    pub(crate) fn add_space(&self, space: &Arc<dyn Cached>) {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if spaces.len() == spaces.capacity() {
             spaces.retain(|space| space.strong_count() != 0);
@@ -275,7 +285,7 @@ impl Ledger {
     /// The host has refused what cannot be done without: the machine must end. Async-signal-safe.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Relaxed);
-        crate::cpu::set_stack_limit(usize::MAX);
+        local::set_stack_limit(usize::MAX);
     }
 
     pub(crate) fn failed(&self) -> bool {

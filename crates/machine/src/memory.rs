@@ -1,8 +1,8 @@
 //! Hands the engine its linear memories: physical memory, user address spaces, heaps for exceptions.
 use crate::{
-    engine::SPACE,
     exceptions::{self, Heap},
     physical::Physical,
+    sizes::SPACE,
     space::Space,
 };
 use std::{cell::RefCell, sync::Arc};

@@ -1,11 +1,11 @@
 //! Physical memory: a memfd, mapped once for all kernel instances of a machine.
 use crate::{
     Error,
-    engine::SPACE,
     host::{
         memory::{self, Access},
         process,
     },
+    sizes::SPACE,
 };
 use std::{
     fs::File,

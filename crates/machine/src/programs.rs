@@ -5,9 +5,7 @@ use crate::{
     cache::Cache,
     code::{self, Key, Program},
     compiler::{self, Cancel, Failure},
-    cpu::Handle,
     engine,
-    interrupt::Interrupts,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -44,6 +42,13 @@ pub(crate) struct Programs {
     /// Those that somebody waits for.
     jobs: HashMap<Key, Weak<Job>>,
     queue: Arc<Queue>,
+}
+
+/// What a handle of module_load() is good for.
+pub(crate) enum Handle {
+    Ready(Arc<Program>),
+    /// It waits for the compiler; without a handle it does not.
+    Waiting(Arc<Job>),
 }
 
 /// A program that waits for the compiler, or is there. Whoever waits for it holds it: nobody does,
@@ -84,7 +89,7 @@ impl Programs {
         guest: Guest,
         cache: Option<&Path>,
         compiler: Option<PathBuf>,
-        interrupts: Arc<Interrupts>,
+        interrupts: Arc<dyn Interrupt>,
     ) -> Programs {
         let cache = cache.and_then(|path| match Cache::open(path) {
             Ok(cache) => Some(cache),
@@ -183,7 +188,7 @@ struct Queue {
     cache: Option<Cache>,
     /// The executable whose processes compile.
     compiler: Option<PathBuf>,
-    interrupts: Arc<Interrupts>,
+    interrupts: Arc<dyn Interrupt>,
 }
 
 #[derive(Default)]

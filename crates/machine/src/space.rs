@@ -1,10 +1,10 @@
 //! User address spaces. Linux keeps the page tables in physical memory; this is the hardware that walks them and
 //! the cache (host mappings) of what it found.
 use crate::{
-    engine::SPACE,
     host::memory::{self, Access},
-    limits::{Charge, Ledger, SPLIT},
+    limits::{Cached, Charge, Ledger, SPLIT},
     physical::Physical,
+    sizes::SPACE,
 };
 use std::{
     io,
@@ -21,7 +21,7 @@ mod tests;
 const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
-/// Lookups, and their pages, that an address space remembers for the one that is made from it next.
+/// RecentEntries, and their pages, that an address space remembers for the one that is made from it next.
 const LOOKUPS: usize = 48;
 
 /// The format of the page tables, as the kernel image says it (`docs/machine.md`, MMU).
@@ -59,7 +59,7 @@ pub(crate) struct Space {
     writable: Pages,
     /// And for each whose frame is still there, but without access.
     hidden: Pages,
-    lookups: Lookups,
+    lookups: RecentEntries,
     charge: Charge,
 }
 
@@ -115,21 +115,21 @@ impl Pages {
 
 /// What one mmap mapped: `count` pages from `va` on, to frames that follow each other.
 #[derive(Clone, Copy)]
-struct Lookup {
+struct TlbEntry {
     va: u32,
     count: u32,
     frame: u32,
 }
 
-impl Lookup {
+impl TlbEntry {
     /// Addresses of pages are multiples of 4 KiB.
     fn pack(self) -> u64 {
         u64::from(self.va | self.count) << 32 | u64::from(self.frame)
     }
 
-    fn unpack(packed: u64) -> Lookup {
+    fn unpack(packed: u64) -> TlbEntry {
         let (at, frame) = ((packed >> 32) as u32, packed as u32);
-        Lookup { va: at & !0xfff, count: at & 0xfff, frame }
+        TlbEntry { va: at & !0xfff, count: at & 0xfff, frame }
     }
 
     /// Address and frame of each page.
@@ -140,22 +140,22 @@ impl Lookup {
 
 /// The latest lookups in an address space, in the order of their numbers, which begin again when it is empty. What was flushed since is
 /// among them.
-struct Lookups {
+struct RecentEntries {
     /// By the number's remainder.
     entries: [AtomicU64; LOOKUPS],
     /// How many there were.
     len: AtomicUsize,
 }
 
-impl Default for Lookups {
-    fn default() -> Lookups {
-        Lookups { entries: [const { AtomicU64::new(0) }; LOOKUPS], len: AtomicUsize::new(0) }
+impl Default for RecentEntries {
+    fn default() -> RecentEntries {
+        RecentEntries { entries: [const { AtomicU64::new(0) }; LOOKUPS], len: AtomicUsize::new(0) }
     }
 }
 
-impl Lookups {
+impl RecentEntries {
     /// Async-signal-safe.
-    fn push(&self, lookup: Lookup) {
+    fn push(&self, lookup: TlbEntry) {
         let len = self.len.load(Relaxed);
         self.entries[len % LOOKUPS].store(lookup.pack(), Relaxed);
         self.len.store(len + 1, Relaxed);
@@ -169,21 +169,21 @@ impl Lookups {
     fn frame(&self, va: u32, page_size: u32) -> Option<u32> {
         let len = self.len.load(Relaxed);
         (len.saturating_sub(LOOKUPS)..len).rev().find_map(|index| {
-            let Lookup { va: start, count, frame } = Lookup::unpack(self.entries[index % LOOKUPS].load(Relaxed));
+            let TlbEntry { va: start, count, frame } = TlbEntry::unpack(self.entries[index % LOOKUPS].load(Relaxed));
             let offset = va.checked_sub(start)?;
             (offset < count * page_size).then_some(frame + offset)
         })
     }
 
     /// None if some are not there any more.
-    fn all(&self) -> Option<Vec<Lookup>> {
+    fn all(&self) -> Option<Vec<TlbEntry>> {
         let entries = self.entries.get(..self.len.load(Relaxed))?;
-        Some(entries.iter().map(|entry| Lookup::unpack(entry.load(Relaxed))).collect())
+        Some(entries.iter().map(|entry| TlbEntry::unpack(entry.load(Relaxed))).collect())
     }
 }
 
 /// What the walk found.
-struct Entry {
+struct Pte {
     frame: u32,
     writable: bool,
 }
@@ -204,7 +204,7 @@ impl Space {
     pub(crate) fn new(physical: Arc<Physical>, format: Format, charge: Charge) -> io::Result<Arc<Space>> {
         let (is_fork, used) = (AtomicBool::new(false), AtomicU64::new(0));
         let [mapped, writable, hidden, edges] = [(); 4].map(|()| Pages::none(format));
-        let (base, pgd, lookups) = (memory::reserve(2 * SPACE)?, AtomicU32::new(0), Lookups::default());
+        let (base, pgd, lookups) = (memory::reserve(2 * SPACE)?, AtomicU32::new(0), RecentEntries::default());
         let edge_count = AtomicUsize::new(0);
         let space = Space {
             base,
@@ -222,22 +222,13 @@ impl Space {
             charge,
         };
         let space = Arc::new(space);
-        space.ledger().add_space(&space);
+        let cached: Arc<dyn Cached> = space.clone();
+        space.ledger().add_space(&cached);
         Ok(space)
     }
 
     fn ledger(&self) -> &Ledger {
         self.charge.ledger()
-    }
-
-    /// Host mappings that a flush would give back, at most.
-    pub(crate) fn cached(&self) -> usize {
-        self.edge_count.load(Relaxed)
-    }
-
-    /// See [`Ledger::tick`].
-    pub(crate) fn used(&self) -> u64 {
-        self.used.load(Relaxed)
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -298,7 +289,7 @@ impl Space {
                 None if mapped && !self.hide(va) => return self.flush_all(),
                 _ => {}
             }
-            kept.push(Lookup { va, count: 1, frame });
+            kept.push(TlbEntry { va, count: 1, frame });
         }
         self.lookups.clear();
         kept.into_iter().rev().for_each(|lookup| self.lookups.push(lookup));
@@ -320,7 +311,7 @@ impl Space {
     }
 
     /// Gives access to a page that is hidden, if its frame is that of the tables.
-    fn reveal(&self, va: u32, entry: &Entry) -> bool {
+    fn reveal(&self, va: u32, entry: &Pte) -> bool {
         let page = self.page(va);
         if !self.hidden.contains(page) || self.lookups.frame(va, 1 << self.format.page_shift) != Some(entry.frame) {
             return false;
@@ -362,7 +353,7 @@ impl Space {
         unsafe { self.physical.base().add(at).cast::<u32>().read_volatile() }
     }
 
-    fn walk(&self, va: u32) -> Option<Entry> {
+    fn walk(&self, va: u32) -> Option<Pte> {
         let Format { page_shift, pgdir_shift } = self.format;
         let pgd = self.pgd.load(Relaxed);
         let directory = self.peek(pgd.wrapping_add(4 * (va >> pgdir_shift)));
@@ -377,7 +368,7 @@ impl Space {
         if entry & wanted != wanted || frame as u64 + page as u64 > self.physical.size() as u64 {
             return None;
         }
-        Some(Entry { frame, writable: entry & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY })
+        Some(Pte { frame, writable: entry & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY })
     }
 
     /// The hardware walk: maps the page of `va`, and those before and after it whose frames go before and follow, if the tables allow the access.
@@ -432,7 +423,7 @@ impl Space {
         }
         self.edges_within(self.page(va), self.page(va) + count as usize);
         self.count(self.page(va), self.page(va) + count as usize);
-        self.lookups.push(Lookup { va, count, frame: first.frame });
+        self.lookups.push(TlbEntry { va, count, frame: first.frame });
         let page = self.page(va);
         for page in page..page + count as usize {
             self.mapped.insert(page);
@@ -524,14 +515,6 @@ impl Space {
         }
     }
 
-    /// Forgets everything. Async-signal-safe.
-    pub(crate) fn flush_all(&self) {
-        self.lookups.clear();
-        if self.cached() != 0 {
-            self.unmap(0, SPACE);
-        }
-    }
-
     fn unmap(&self, start: usize, len: usize) {
         let (first, last) = (start >> self.format.page_shift, (start + len - 1) >> self.format.page_shift);
         self.writable.remove_all(first, last);
@@ -547,6 +530,23 @@ impl Space {
         }
         self.edges_within(first, last + 1);
         self.count(first, last + 1);
+    }
+}
+
+impl Cached for Space {
+    fn cached(&self) -> usize {
+        self.edge_count.load(Relaxed)
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    fn flush_all(&self) {
+        self.lookups.clear();
+        if self.cached() != 0 {
+            self.unmap(0, SPACE);
+        }
     }
 }
 

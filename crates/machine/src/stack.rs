@@ -1,6 +1,6 @@
 //! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than the task.
 //!
-//! A stack is a reservation of [`STACK_WASM`](crate::engine::STACK_WASM) bytes and more, of which compiled code may use the first [`STACK_FREE`]: each function looks
+//! A stack is a reservation of [`STACK_WASM`](crate::sizes::STACK_WASM) bytes and more, of which compiled code may use the first [`STACK_FREE`]: each function looks
 //! at the engine's stack limit before it makes its frame. Where it finds too little, it traps, and `trap/` asks here for more, which is
 //! charged to the machine's ledger, lowers the limit, and lets the function begin again. So what is resident is bounded by what was
 //! charged, but for [`STACK_HOST`] bytes that host functions and signal frames may use below, and code pays nothing for it.
@@ -17,10 +17,10 @@
 //!  bottom  └──────────────────┘  the guard lies below
 //! ```
 use crate::{
-    cpu,
-    engine::{STACK_FREE, STACK_HOST, STACK_KERNEL},
     host::memory::{self, Access},
     limits::{self, Charge, Cost},
+    local,
+    sizes::{STACK_FREE, STACK_HOST, STACK_KERNEL},
 };
 use std::{
     cell::Cell,
@@ -85,7 +85,7 @@ pub(crate) enum Need {
 /// used up, and the stacks of sleeping tasks hold nothing that they do not need.
 pub(crate) fn grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
     try_grow(sp, limit, need).or_else(|| {
-        cpu::trim_stacks();
+        local::trim_stacks();
         try_grow(sp, limit, need)
     })
 }

@@ -1,95 +1,34 @@
 //! The life of a task: it starts in the kernel, runs a program, then another, and never ends by itself.
 use crate::{
-    code::Program,
     cpu::{self, cpu},
     engine,
-    instance::{Kernel, Lease, Wanted},
     limits::Charge,
-    space::Space,
-    stack,
-    trap::{self, UserContext},
+    local, stack,
+    start::{UserEntry, UserStart},
+    store::{Instances, Pooled, Wanted},
+    trap::{self, Thrown, UserContext, siginfo},
 };
 use std::{
     cell::Cell,
-    fmt,
     future::Future,
     pin::Pin,
     ptr,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
-use wasmlinux_boundary::{ENTRY_FORK, OOPS_BUFFER, RESUME_HANDLER, kernel as names, program};
+use wasmlinux_boundary::{OOPS_BUFFER, RESUME_HANDLER, kernel as names, program};
 use wasmlinux_devices::{GuestMemory, printable};
-use wasmtime::{Error, FrameInfo, Module, Result, Trap, Val, WasmBacktrace};
+use wasmtime::{Error, FrameInfo, Module, Result, Trap, WasmBacktrace};
 
 const SYS_EXIT_GROUP: i32 = 94;
 
-/// What a host function throws to end the frames of a task.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Thrown {
-    /// execve() has succeeded: the task goes on with the new program.
-    Restart,
-    /// User code entered the kernel with too little native stack left.
-    StackExhausted,
-    /// The machine ends, or the task is gone.
-    Unplugged,
-}
-
-impl fmt::Display for Thrown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl std::error::Error for Thrown {}
-
 /// Where a task begins.
 #[derive(Clone, Copy)]
-pub(crate) enum Entry {
+pub(crate) enum TaskEntry {
     /// The first one: the kernel's `boot`.
     Boot,
     /// Every other one: the kernel's `task_start`.
     Start,
-}
-
-/// What a task runs when it enters user mode.
-pub(crate) struct UserStart {
-    pub(crate) program: Arc<Program>,
-    /// Physical address of the page directory.
-    pub(crate) pgd: u32,
-    /// The export to call.
-    pub(crate) entry: UserEntry,
-    /// What fork() copied to make the address space.
-    pub(crate) parent: Option<Arc<Space>>,
-    /// What instances and address space take, if they have to be made.
-    pub(crate) image: Image,
-    /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new instance.
-    pub(crate) globals: Vec<(usize, Val)>,
-}
-
-/// What a program that is about to run takes of the host at most.
-pub(crate) struct Image {
-    pub(crate) tables: Charge,
-    /// None on an address space that exists.
-    pub(crate) space: Option<Charge>,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum UserEntry {
-    /// `_start(sp)`
-    Start(u32),
-    /// `_clone_start(sp)`
-    Clone(u32),
-    /// `_fork_child()`
-    Fork,
-}
-
-impl UserEntry {
-    /// By the numbers ENTRY_*.
-    pub(crate) fn of_clone(entry: u32, sp: u32) -> UserEntry {
-        if entry == ENTRY_FORK { UserEntry::Fork } else { UserEntry::Clone(sp) }
-    }
 }
 
 /// What the processor switches beside the future.
@@ -113,7 +52,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(id: u32, entry: Entry, kernel_stack: u32, charge: Charge) -> Task {
+    pub(crate) fn new(id: u32, entry: TaskEntry, kernel_stack: u32, charge: Charge) -> Task {
         let slot = Rc::new(Slot {
             context: Cell::new(ptr::null()),
             stack_limit: Cell::new(usize::MAX),
@@ -121,10 +60,10 @@ impl Task {
             slept_at: Cell::new(0),
             trimmed: Cell::new(0),
         });
-        let life = Life { id, kernel_stack, slot: slot.clone() };
+        let body = TaskBody { id, kernel_stack, slot: slot.clone() };
         Task {
             _charge: charge,
-            future: Box::pin(async move { life.live(entry).await.unwrap_or_else(|error| error) }),
+            future: Box::pin(async move { body.run(entry).await.unwrap_or_else(|error| error) }),
             slot,
             started: false,
         }
@@ -134,18 +73,18 @@ impl Task {
     pub(crate) fn run(&mut self, context: &mut Context<'_>) -> Poll<Error> {
         // SAFETY: `Current` takes it away before what it points to is gone.
         unsafe { trap::set_current(self.slot.context.get()) };
-        cpu::set_stack_limit(self.slot.stack_limit.get());
+        local::set_stack_limit(self.slot.stack_limit.get());
         // A panic passes by, and nothing is left that could be polled then.
         self.started = false;
         stack::set_grown(self.slot.grown.get());
-        cpu::raise_limit(self.slot.trimmed.take());
+        local::raise_limit(self.slot.trimmed.take());
         let polled = self.future.as_mut().poll(context);
         // SAFETY: no user task runs.
         unsafe { trap::set_current(ptr::null()) };
         self.started = polled.is_pending();
-        self.slot.stack_limit.set(cpu::stack_limit());
+        self.slot.stack_limit.set(local::stack_limit());
         self.slot.grown.set(stack::grown());
-        self.slot.slept_at.set(cpu::suspended_at());
+        self.slot.slept_at.set(local::suspended_at());
         polled
     }
 
@@ -169,7 +108,7 @@ impl Drop for Task {
         if let (true, Ok(engine)) = (self.started, engine::get()) {
             let mut context = Context::from_waker(Waker::noop());
             stack::set_grown(self.slot.grown.get());
-            cpu::raise_limit(0);
+            local::raise_limit(0);
             // Whatever is left unwinds with the future.
             let _ = cpu::leaving(engine, || self.future.as_mut().poll(&mut context));
             // SAFETY: its frames are gone.
@@ -179,7 +118,7 @@ impl Drop for Task {
 }
 
 /// Why a task's frames are gone.
-enum End {
+enum Ending {
     Restart,
     Unplugged,
     /// The program cannot go on: the signal that it dies of.
@@ -190,19 +129,19 @@ enum End {
     Kernel(String),
 }
 
-struct Life {
+struct TaskBody {
     id: u32,
     kernel_stack: u32,
     slot: Rc<Slot>,
 }
 
-impl Life {
+impl TaskBody {
     /// Returns only errors: of the machine, or [`Thrown::Unplugged`].
-    async fn live(self, entry: Entry) -> Result<Error> {
+    async fn run(self, entry: TaskEntry) -> Result<Error> {
         let mut kernel = self.lease().await?;
         let started = match entry {
-            Entry::Boot => kernel.call(names::BOOT, ()).await.map(|()| 0),
-            Entry::Start => kernel.call::<_, u32>(names::TASK_START, ()).await,
+            TaskEntry::Boot => kernel.call(names::BOOT, ()).await.map(|()| 0),
+            TaskEntry::Start => kernel.call::<_, u32>(names::TASK_START, ()).await,
         };
         let mut work = match started {
             Ok(work) => work != 0,
@@ -220,15 +159,15 @@ impl Life {
             // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this stack, which stay.
             unsafe { stack::shrink() };
             match ending(&error) {
-                End::Restart => {}
-                End::Unplugged => return Err(error),
-                End::Kernel(_) => return self.oops(&mut kernel, error).await,
-                End::Program { signal } => {
+                Ending::Restart => {}
+                Ending::Unplugged => return Err(error),
+                Ending::Kernel(_) => return self.oops(&mut kernel, error).await,
+                Ending::Program { signal } => {
                     tracing::debug!("task {:#x}: {error:?}", self.id);
                     kernel.empty_stack(self.kernel_stack)?;
                     return match kernel.call::<_, ()>(names::ABORT, (signal,)).await {
                         Ok(()) => Err(error.context("a program went on after its end")),
-                        Err(error) if matches!(ending(&error), End::Unplugged) => Err(error),
+                        Err(error) if matches!(ending(&error), Ending::Unplugged) => Err(error),
                         Err(error) => self.oops(&mut kernel, error).await,
                     };
                 }
@@ -239,18 +178,18 @@ impl Life {
     }
 
     /// Instances for what the task will run.
-    async fn lease(&self) -> Result<Lease> {
+    async fn lease(&self) -> Result<Pooled> {
         let wanted = cpu(|cpu| {
             let start = cpu.starts.get(&self.id)?;
             let (program, is_fork) = (start.program.clone(), start.parent.is_some());
             Some(Wanted { program, space: cpu.space_of(start.pgd), is_fork })
         });
-        Lease::new(self.kernel_stack, wanted).await
+        Pooled::new(self.kernel_stack, wanted).await
     }
 
     /// Tells the kernel of its own trap; it ends the task or itself.
-    async fn oops(&self, kernel: &mut Kernel, error: Error) -> Result<Error> {
-        let End::Kernel(mut text) = ending(&error) else { return Err(error) };
+    async fn oops(&self, kernel: &mut Instances, error: Error) -> Result<Error> {
+        let Ending::Kernel(mut text) = ending(&error) else { return Err(error) };
         text.truncate(text.floor_char_boundary(OOPS_BUFFER as usize));
         let at = cpu(|cpu| {
             let board = &cpu.board;
@@ -268,7 +207,7 @@ impl Life {
     }
 
     /// Runs a program. Returns only by an error. With `work`, the kernel has something to do first.
-    async fn user(&self, kernel: &mut Kernel, start: UserStart, work: bool) -> Result<()> {
+    async fn user(&self, kernel: &mut Instances, start: UserStart, work: bool) -> Result<()> {
         let entry = start.entry;
         kernel.enter(start).await?;
         let context: *const UserContext = match &kernel.user {
@@ -315,11 +254,11 @@ impl Drop for Current<'_> {
 }
 
 /// Sorts out what ended a call: the numbers are those that Linux gives on hardware.
-fn ending(error: &Error) -> End {
+fn ending(error: &Error) -> Ending {
     match error.downcast_ref::<Thrown>() {
-        Some(Thrown::Restart) => return End::Restart,
-        Some(Thrown::Unplugged) => return End::Unplugged,
-        Some(Thrown::StackExhausted) => return End::Program { signal: libc::SIGSEGV },
+        Some(Thrown::Restart) => return Ending::Restart,
+        Some(Thrown::Unplugged) => return Ending::Unplugged,
+        Some(Thrown::StackExhausted) => return Ending::Program { signal: libc::SIGSEGV },
         None => {}
     }
     let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
@@ -331,43 +270,20 @@ fn ending(error: &Error) -> End {
     let inner = backtrace.map_or(&[][..], WasmBacktrace::frames);
     let entry = inner.len() > 1 && in_kernel(&inner[0]) && !in_kernel(&inner[1]);
     if entry && matches!(trap, Some(Trap::StackOverflow)) {
-        return End::Program { signal: libc::SIGSEGV };
+        return Ending::Program { signal: libc::SIGSEGV };
     }
     if let Some(backtrace) = backtrace.filter(|b| b.frames().first().is_some_and(in_kernel)) {
         let what = trap.map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
         let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
-        return End::Kernel(format!("{what}\n{}", names(backtrace)));
+        return Ending::Kernel(format!("{what}\n{}", names(backtrace)));
     }
     let signal = match trap {
         Some(trap) => siginfo(*trap).map_or(libc::SIGSEGV, |(signal, _)| signal),
         // An uncaught exception, or an instance that could not be made.
         None => libc::SIGABRT,
     };
-    End::Program { signal }
+    Ending::Program { signal }
 }
-
-/// The signal and its code (`si_code`) for an instruction that trapped: what Linux gives on hardware. None if the program's
-/// frames have to go.
-pub(crate) fn siginfo(trap: Trap) -> Option<(i32, i32)> {
-    Some(match trap {
-        Trap::IntegerDivisionByZero | Trap::IntegerOverflow => (libc::SIGFPE, FPE_INTDIV),
-        Trap::BadConversionToInteger => (libc::SIGFPE, FPE_FLTINV),
-        Trap::HeapMisaligned => (libc::SIGBUS, BUS_ADRALN),
-        // A wild jump.
-        Trap::MemoryOutOfBounds | Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature => {
-            (libc::SIGSEGV, SEGV_MAPERR)
-        }
-        Trap::StackOverflow => return None,
-        _ => (libc::SIGILL, ILL_ILLOPN),
-    })
-}
-
-pub(crate) const SEGV_MAPERR: i32 = 1;
-const FPE_INTDIV: i32 = 1;
-const FPE_FLTINV: i32 = 7;
-const ILL_ILLOPN: i32 = 2;
-const BUS_ADRALN: i32 = 1;
-pub(crate) const BUS_ADRERR: i32 = 2;
 
 /// The functions of a backtrace, innermost first, a line each.
 pub(crate) fn names(backtrace: &WasmBacktrace) -> String {

@@ -1,13 +1,19 @@
 //! Signals of instructions: page faults, traps of WebAssembly, code that is hidden.
-use super::{CURRENT, PROCESSOR, UserContext, chain, has_room, interrupts::found, leave::leave, overflow};
+use super::{
+    CURRENT, UserContext, chain, has_room,
+    interrupts::found,
+    leave::{Thrown, leave},
+    overflow,
+    siginfo::{BUS_ADRERR, SEGV_MAPERR, siginfo},
+};
 use crate::{
     arch::SignalFrame,
-    engine::SPACE,
     exceptions::{self, Exceptions},
     hidden,
     host::signals,
+    interrupt::processor,
+    sizes::SPACE,
     space::Mapped,
-    task,
 };
 use std::ptr;
 
@@ -25,7 +31,7 @@ impl UserContext {
     /// The trap of the interrupted instruction.
     unsafe fn trap(&self, frame: &SignalFrame) -> Handled {
         let trap = self.function(frame).and_then(|_| self.program.trap(frame.pc()));
-        let Some((signal, code)) = trap.and_then(task::siginfo) else { return Handled::No };
+        let Some((signal, code)) = trap.and_then(siginfo) else { return Handled::No };
         if !has_room() {
             return Handled::NoRoom;
         }
@@ -61,7 +67,7 @@ impl UserContext {
                 if !has_room() {
                     return Handled::NoRoom;
                 }
-                let arguments = [libc::SIGSEGV as u32, task::SEGV_MAPERR as u32, at as u32];
+                let arguments = [libc::SIGSEGV as u32, SEGV_MAPERR as u32, at as u32];
                 self.resume(self.inject(self.trap, arguments, frame), frame);
             } else {
                 let mut mapped = self.space.map(at as u32, write);
@@ -74,7 +80,7 @@ impl UserContext {
                     mapped = self.space.map(at as u32, write);
                 }
                 if mapped == Mapped::Refused {
-                    let arguments = [libc::SIGBUS as u32, task::BUS_ADRERR as u32, at as u32];
+                    let arguments = [libc::SIGBUS as u32, BUS_ADRERR as u32, at as u32];
                     self.resume(self.inject(self.trap, arguments, frame), frame);
                 }
             }
@@ -109,7 +115,7 @@ pub(super) unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t,
         {
             return found(user, info, context);
         }
-        if fetch && hidden::reveal(frame.pc(), user.as_ref().map(|user| &*user.program)) {
+        if fetch && hidden::reveal(frame.pc(), user.as_ref().map(|user| user.program.text())) {
             if let Some(user) = user.as_ref().filter(|user| user.program.has_code(frame.pc())) {
                 found(user, info, context);
             }
@@ -142,11 +148,11 @@ pub(super) unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t,
 
 /// Ends the program that was interrupted, as its native stack is used up.
 pub(super) unsafe fn leave_program(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let (interrupts, _) = PROCESSOR.get();
+    let (interrupts, _) = processor();
     // SAFETY: valid by set_processor(), which comes before set_current(); the arguments are those of a handler that has interrupted a
     // program, or one of the two routines of the engine that access its memory.
     unsafe {
         let fp = user.frame_pointer(SignalFrame::of(context));
-        leave(&(*interrupts).kernel, task::Thrown::StackExhausted, fp, info, context);
+        leave(&(*interrupts).kernel, Thrown::StackExhausted, fp, info, context);
     }
 }

@@ -1,6 +1,17 @@
 //! The signal that interrupts a processor: a tick, a line that was raised, or the plug that was pulled.
-use super::{CURRENT, PROCESSOR, UserContext, faults::leave_program, has_room, leave::leave};
-use crate::{arch::SignalFrame, cpu, hidden, host::time::Alarm, interrupt::Interrupts, task};
+use super::{
+    CURRENT, UserContext,
+    faults::leave_program,
+    has_room,
+    leave::{Thrown, leave},
+};
+use crate::{
+    arch::SignalFrame,
+    hidden,
+    host::time::Alarm,
+    interrupt::{Interrupts, processor},
+    local,
+};
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_WAITING};
 
 /// When the kernel, and not user code, was interrupted: nanoseconds until the next look. The kernel looks itself before it
@@ -19,7 +30,7 @@ const MISSED_MAX: u32 = 250;
 const STEPS_MAX: u32 = 200;
 
 pub(super) unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let (interrupts, timer) = PROCESSOR.get();
+    let (interrupts, timer) = processor();
     // SAFETY: both valid by set_processor(); the host's arguments of a handler with SA_SIGINFO.
     unsafe {
         if interrupts.is_null() {
@@ -52,7 +63,7 @@ fn missed(user: &UserContext, timer: Alarm) {
     user.missed.set(missed);
     // Ever more seldom: it may be in work of the host's that does not come to an end.
     let due = missed.is_multiple_of(MISSED_MAX) && (missed / MISSED_MAX).is_power_of_two();
-    if due && !hidden::hide(&user.program) {
+    if due && !hidden::hide(user.program.text()) {
         user.missed.set(missed - 1);
     }
     timer.set(LOOK_AGAIN);
@@ -87,7 +98,7 @@ unsafe fn interrupted(user: &UserContext, timer: Alarm, info: *mut libc::siginfo
 /// The machine shall end: whatever runs is left, be it the kernel in an endless loop.
 unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // The next entry into the kernel looks why.
-    cpu::set_stack_limit(usize::MAX);
+    local::set_stack_limit(usize::MAX);
     // SAFETY: `on_interrupt`'s arguments; code of the kernel and of the program that runs is that of the task that runs. The
     // frame pointer belongs to it, or to its caller at its very beginning and end.
     unsafe {
@@ -95,7 +106,7 @@ unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::sigi
         let in_program = !user.is_null() && (*user).function(frame).is_some();
         if in_program || interrupts.kernel.contains(frame.pc()) {
             let fp = frame.fp();
-            leave(&interrupts.kernel, task::Thrown::Unplugged, fp, info, context);
+            leave(&interrupts.kernel, Thrown::Unplugged, fp, info, context);
         } else if !user.is_null() {
             missed(&*user, timer);
         } else {
@@ -111,7 +122,7 @@ unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::sigi
 /// nothing is injected: the routine may have thrown, and noted that in the Store. It goes on by single
 /// steps up to code of the program's own.
 pub(super) unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let (interrupts, timer) = PROCESSOR.get();
+    let (interrupts, timer) = processor();
     // SAFETY: as in leave_program().
     unsafe {
         let frame = SignalFrame::of(context);
@@ -131,7 +142,7 @@ pub(super) unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, conte
         user.steps.set(0);
         if (*interrupts).unplugged() {
             let fp = user.frame_pointer(frame);
-            leave(&(*interrupts).kernel, task::Thrown::Unplugged, fp, info, context);
+            leave(&(*interrupts).kernel, Thrown::Unplugged, fp, info, context);
         } else {
             interrupted(user, timer, info, context);
         }

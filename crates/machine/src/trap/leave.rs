@@ -4,12 +4,31 @@
 //! the engine's trap leads to the place where the host called it, whose stack pointer the entry has noted. So the handler says that
 //! an instruction has trapped which the engine knows to trap, and the engine's own handler does the rest. Why it was left is noted
 //! beside it: see [`cause`].
-use crate::{arch::SignalFrame, kernel_code::KernelCode, task::Thrown};
-use std::cell::Cell;
+use crate::{arch::SignalFrame, kernel_code::KernelCode};
+use std::{cell::Cell, fmt};
 
 thread_local! {
     static CAUSE: Cell<Option<Thrown>> = const { Cell::new(None) };
 }
+
+/// What a host function throws to end the frames of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Thrown {
+    /// execve() has succeeded: the task goes on with the new program.
+    Restart,
+    /// User code entered the kernel with too little native stack left.
+    StackExhausted,
+    /// The machine ends, or the task is gone.
+    Unplugged,
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Thrown {}
 
 /// When the handler returns, the call that the host made of this stack's compiled code ends with an error, of which [`cause`] makes
 /// `why`. Async-signal-safe where the interrupted code is.

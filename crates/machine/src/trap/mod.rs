@@ -18,20 +18,18 @@ mod inject;
 mod interrupts;
 mod leave;
 mod overflow;
+mod siginfo;
 
 pub(crate) use inject::{Callee, exceptions};
-pub(crate) use leave::cause;
+pub(crate) use leave::{Thrown, cause};
 pub(crate) use overflow::set_kernel;
+pub(crate) use siginfo::siginfo;
 
 use crate::{
     code::Program,
-    cpu,
     exceptions::Exceptions,
-    host::{
-        signals::{self, Previous},
-        time::Alarm,
-    },
-    interrupt::Interrupts,
+    host::signals::{self, Previous},
+    local,
     space::Space,
     stack::{self, Need},
 };
@@ -66,8 +64,6 @@ pub(crate) struct UserContext {
 thread_local! {
     /// The context of the user task that is polled; null while there is none.
     static CURRENT: Cell<*const UserContext> = const { Cell::new(ptr::null()) };
-    /// The machine whose processor this thread is.
-    static PROCESSOR: Cell<(*const Interrupts, Alarm)> = const { Cell::new((ptr::null(), Alarm::NONE)) };
 }
 
 /// Which user task runs on this thread.
@@ -76,19 +72,6 @@ thread_local! {
 /// It is null, or valid until the next call, and the context of the task whose code runs on this thread until then.
 pub(crate) unsafe fn set_current(context: *const UserContext) {
     CURRENT.set(context);
-}
-
-/// This thread is the processor of a machine.
-///
-/// # Safety
-/// The machine's is null, or valid until the next call. No code of the guest runs on this thread without.
-pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) {
-    PROCESSOR.set((interrupts, timer));
-}
-
-/// Whether this thread is the processor of that machine.
-pub(crate) fn is_processor(interrupts: &Interrupts) -> bool {
-    ptr::eq(PROCESSOR.get().0, interrupts)
 }
 
 /// Sees to it that the user task that runs, with this stack pointer, has stack enough to enter the kernel: the lowest stack pointer with
@@ -123,7 +106,7 @@ pub(crate) fn raise_stack_limit(limit: usize) {
 fn has_room() -> bool {
     let marker = 0u8;
     let here = &raw const marker as usize;
-    let known = cpu::stack_limit();
+    let known = local::stack_limit();
     if here > known {
         return true;
     }
@@ -131,7 +114,7 @@ fn has_room() -> bool {
     let limit = unsafe { grow_for_entry(here) };
     // Else the next entry looks at something else first.
     if let Some(limit) = limit.filter(|_| known != usize::MAX) {
-        cpu::set_stack_limit(limit);
+        local::set_stack_limit(limit);
     }
     limit.is_some()
 }
