@@ -1,14 +1,14 @@
 //! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves them.
 use crate::{
     Config, Error,
+    cpu::store::TaskData,
+    engine::kernel_code::KernelCode,
     host::process,
     interrupt::Interrupts,
-    kernel_code::KernelCode,
     limits::{Charge, Cost, Ledger, SPACE_ADDRESS, SPACE_MAPS},
-    physical::Physical,
+    mmu::physical::Physical,
+    mmu::space::Format,
     reports::Reports,
-    space::Format,
-    store::TaskData,
 };
 use std::sync::Arc;
 use wasmlinux_boundary as boundary;

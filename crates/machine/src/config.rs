@@ -1,5 +1,5 @@
 //! How to build a machine.
-use crate::{code::Guest, compiler::Compiler};
+use crate::{engine::code::Guest, engine::compiler::Compiler};
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
 use wasmlinux_devices::{Bus, Streams};
 

@@ -1,12 +1,12 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
 use crate::{
     Error, Outcome,
+    engine::kernel_code::KernelCode,
     host::{
         signals,
         time::{self, Alarm},
     },
-    kernel_code::KernelCode,
-    physical::Physical,
+    mmu::physical::Physical,
 };
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,

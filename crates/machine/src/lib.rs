@@ -4,54 +4,101 @@
 //! project is here.
 //!
 //! ```text
-//!  Machine ──starts──> a thread: cpu::run, the processor
+//!  Machine ──starts──> a thread: cpu/run.rs, the processor
 //!                        │ polls the future of the current task
 //!                        ▼
-//!  task.rs    a task's life: a Store with a kernel instance and, for a process, a program instance
-//!  hypercall.rs  what the kernel imports        trap/     signal handlers that inject kernel calls into user code
-//!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
-//!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
-//!  exceptions.rs heaps for exceptions           code.rs   compiled code
-//!  programs.rs   programs that wait for the compiler (compiler/), and what is kept (cache.rs)
-//!  arch/         what is x86-64's               limits.rs what a machine may take of the host
-//!  hidden.rs     code that faults, to be interrupted
+//!  cpu/     a processor: its state and loop, tasks and their instances, what the kernel imports
+//!  trap/    signal handlers that inject kernel calls into user code
+//!  engine/  compiled code: the engine, programs, the compiler's processes, what is kept
+//!  mmu/     physical memory, user address spaces, native stacks, heaps for exceptions
+//!  host/    everything that calls the host's kernel       arch/   what is x86-64's
 //! ```
 //! What a program's module may be is the business of `crates/module`.
+//!
+//! # Layers
+//! A module imports only those further down (`tests/layers.rs` reads this list).
+//! ```text
+//!  cpu::run
+//!  cpu::hypercall
+//!  cpu::task
+//!  cpu::instance
+//!  cpu::state
+//!  board
+//!  cpu::store
+//!  cpu::start
+//!  config
+//!  trap
+//!  interrupt
+//!  cpu::clock
+//!  engine::programs
+//!  engine::compiler
+//!  engine::cache
+//!  engine::kernel_code
+//!  engine::code
+//!  engine::hidden
+//!  engine
+//!  mmu::linear
+//!  mmu::exceptions
+//!  mmu::stack
+//!  mmu::space
+//!  mmu::physical
+//!  limits
+//!  local
+//!  reports
+//!  error
+//!  sizes
+//!  host
+//!  arch
+//! ```
+//! Within `trap`, `host` and `engine::compiler` files of one matter import each other.
+//!
+//! # State
+//! What exists beside what is passed as an argument, and who may touch it. "Processor" is the machine's thread; a "handler" is a
+//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so host functions do.
+//!
+//! | state | of | read | written |
+//! | --- | --- | --- | --- |
+//! | `cpu::state::CPU`: the processor and what is plugged in | thread | processor, never a handler: it is borrowed | processor |
+//! | `cpu::run::TASKS`: those that are not polled | thread | processor; a handler for whose task a stack must grow, to trim others | processor |
+//! | `cpu::state::LEAVE`, `NO_FRAMES` | thread | processor | processor |
+//! | `cpu::store::READY`: the pool of instances | thread | processor | processor |
+//! | `cpu::clock::POWER_ON` | thread | processor | processor, once |
+//! | `trap::CURRENT`: the task whose program may run | thread | processor, handlers | processor |
+//! | `trap::leave::CAUSE` | thread | processor | handlers |
+//! | `trap::overflow::KERNEL`, `KERNEL_CODE` | thread | handlers | processor; handlers the second, once |
+//! | `interrupt::PROCESSOR`: whose processor this thread is | thread | any thread, of itself; handlers | processor |
+//! | `local::*`: limits of the running task's stack | thread | processor, handlers | processor, handlers |
+//! | `limits::CURRENT`: the ledger | thread | processor, handlers | processor |
+//! | `mmu::linear::NEXT`, `HEAP`: what the engine is to get | thread | processor | processor |
+//! | `mmu::stack::GROWN` | thread | processor, handlers | processor, handlers |
+//! | `engine::hidden::TRIED` | thread | handlers | handlers |
+//! | `mmu::stack::FREE`, `IN_USE` | process, locks | processors, handlers that have interrupted compiled code | the same |
+//! | `engine::hidden::TABLE` | process, a lock for writers who do not wait | handlers of all machines | handlers; whoever drops a program |
+//! | `limits::MAPS`, `ADDRESS`, `HOST` | process, atomics | all | processors, handlers |
+//! | `engine` (`ENGINE`, `IDENTITY`, `MODULES`), `cpu::hypercall::LINKER`, `trap::ENGINE_HANDLERS` | process, once | all | who comes first |
+//! | physical memory | machine | processor; devices' threads, by copies and 16-bit atomics | the same |
+//! | `interrupt::Interrupts`: lines and the plug | machine, atomics | all threads, handlers | all threads, handlers |
+//! | `limits::Ledger` | machine, atomics | all | processor, handlers |
+//! | `mmu::space::Space` | machine, atomics | processor, handlers | processor, handlers that have interrupted a program |
+//! | `reports::Reports`, `Shared` | machine, locks | owner | processor |
 mod arch;
 mod board;
-mod cache;
-mod clock;
-mod code;
-mod compiler;
 mod config;
 mod cpu;
 mod engine;
 mod error;
-mod exceptions;
-mod hidden;
 mod host;
-mod hypercall;
-mod instance;
 mod interrupt;
-mod kernel_code;
 mod limits;
 mod local;
-mod memory;
-mod physical;
-mod programs;
+mod mmu;
 mod reports;
-mod run;
 mod sizes;
-mod space;
-mod stack;
-mod start;
-mod store;
-mod task;
 mod trap;
 
-pub use code::{Guest, KernelImage, compile_kernel, compile_program};
-pub use compiler::{Compiler, compile_if_asked};
 pub use config::{Config, ConsoleSink};
+pub use engine::code::{Guest, KernelImage, compile_kernel, compile_program};
+pub use engine::compiler::{Compiler, compile_if_asked};
 pub use error::{Error, Outcome, ProgramError};
 pub use limits::Limits;
 
@@ -131,7 +178,7 @@ impl Machine {
         trap::install();
         // What was named must be there.
         config.compiler.resolve()?;
-        let board = board::Board::new(&config, hypercall::linker()?)?;
+        let board = board::Board::new(&config, cpu::hypercall::linker()?)?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),
@@ -150,12 +197,12 @@ impl Machine {
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                let run = || run::run(board, config, |outcome| of_thread.end(outcome));
+                let run = || cpu::run::run(board, config, |outcome| of_thread.end(outcome));
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     of_thread.interrupts.set_processor(None);
                     of_thread.end(Outcome::Failed(panic_text(&*panic)));
                     // If it panics again, what is left is lost, and nobody else has it.
-                    let _ = catch_unwind(run::clear);
+                    let _ = catch_unwind(cpu::run::clear);
                 }
             })
             .map_err(Error::Thread)?;

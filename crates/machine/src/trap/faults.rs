@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     arch::SignalFrame,
-    exceptions::{self, Exceptions},
-    hidden,
+    engine::hidden,
     host::signals,
     interrupt::processor,
+    mmu::exceptions::{self, Exceptions},
+    mmu::space::Mapped,
     sizes::SPACE,
-    space::Mapped,
 };
 use std::ptr;
 

@@ -2,8 +2,8 @@
 use super::{UserContext, overflow};
 use crate::{
     arch::{self, EPILOGUE, RET_AT, SignalFrame},
-    code::Function,
-    exceptions::{Exceptions, Heap},
+    engine::code::Function,
+    mmu::exceptions::{Exceptions, Heap},
 };
 use std::sync::Arc;
 use wasmlinux_boundary::RESUME_HANDLER;

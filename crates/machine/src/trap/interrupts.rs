@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     arch::SignalFrame,
-    hidden,
+    engine::hidden,
     host::time::Alarm,
     interrupt::{Interrupts, processor},
     local,

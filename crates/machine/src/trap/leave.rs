@@ -4,7 +4,7 @@
 //! the engine's trap leads to the place where the host called it, whose stack pointer the entry has noted. So the handler says that
 //! an instruction has trapped which the engine knows to trap, and the engine's own handler does the rest. Why it was left is noted
 //! beside it: see [`cause`].
-use crate::{arch::SignalFrame, kernel_code::KernelCode};
+use crate::{arch::SignalFrame, engine::kernel_code::KernelCode};
 use std::{cell::Cell, fmt};
 
 thread_local! {

@@ -26,12 +26,12 @@ pub(crate) use overflow::set_kernel;
 pub(crate) use siginfo::siginfo;
 
 use crate::{
-    code::Program,
-    exceptions::Exceptions,
+    engine::code::Program,
     host::signals::{self, Previous},
     local,
-    space::Space,
-    stack::{self, Need},
+    mmu::exceptions::Exceptions,
+    mmu::space::Space,
+    mmu::stack::{self, Need},
 };
 use std::{
     cell::Cell,

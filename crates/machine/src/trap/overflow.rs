@@ -4,8 +4,8 @@
 //! again, after the limit was lowered as far as the machine's ledger allows (`stack.rs`).
 use crate::{
     arch::{PROLOGUE, SignalFrame},
-    code::{Function, Program},
-    stack::{self, Need},
+    engine::code::{Function, Program},
+    mmu::stack::{self, Need},
 };
 use std::cell::{OnceCell, RefCell};
 use wasmtime::{Module, Trap};

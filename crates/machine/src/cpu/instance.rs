@@ -1,12 +1,12 @@
 //! How a task gets its instances: out of the pool of `store.rs`, or new ones.
 use crate::{
-    code::Program,
-    cpu::cpu,
+    cpu::start::UserStart,
+    cpu::state::cpu,
+    cpu::store::{self, Instances, Pooled, TaskData, User, Wanted},
+    engine::code::Program,
     local,
-    memory::{self, Backing},
-    space::Space,
-    start::UserStart,
-    store::{self, Instances, Pooled, TaskData, User, Wanted},
+    mmu::linear::{self, Backing},
+    mmu::space::Space,
     trap::{self, UserContext},
 };
 use std::{cell::Cell, sync::Arc};
@@ -32,7 +32,7 @@ impl Instances {
         let mut store = Store::new(board.kernel.module().engine(), data);
         store.limiter(|data| data);
         let physical = Backing::Physical(board.physical.clone());
-        let (instance, _) = memory::with(physical, board.kernel.instantiate_async(&mut store)).await?;
+        let (instance, _) = linear::with(physical, board.kernel.instantiate_async(&mut store)).await?;
         store.data_mut().tables_paid = 0;
         let stack_pointer = instance.get_global(&mut store, program::STACK_POINTER);
         let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
@@ -123,7 +123,7 @@ impl Instances {
         // `crates/module` lets no other imports through.
         let imports: Vec<_> = (0..program.imports).map(|_| syscall.into()).collect();
         let backing = Backing::User(space.clone());
-        let made = memory::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await;
+        let made = linear::with(backing, Instance::new_async(&mut self.store, &program.module, &imports)).await;
         let (instance, heap) = made?;
         self.programs += 1;
         self.heap = self.heap.take().or(heap);

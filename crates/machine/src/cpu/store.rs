@@ -11,11 +11,11 @@
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
 //! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
-    code::Program,
-    exceptions::Heap,
+    cpu::start::Image,
+    engine::code::Program,
     limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
-    space::Space,
-    start::Image,
+    mmu::exceptions::Heap,
+    mmu::space::Space,
     trap::UserContext,
 };
 use std::{

@@ -4,7 +4,7 @@
 //! A file is the engine's own of a module, which is mapped as it lies, and a trailer that tells
 //! damage: a disk that was full, a machine that lost power, a bad sector. It is no protection
 //! against who can write the folder, who can do anything in this process.
-use crate::{code::Key, engine, host::process};
+use crate::{engine, engine::code::Key, host::process};
 use std::{
     fs::{self, DirEntry, File, Metadata, OpenOptions},
     hash::{DefaultHasher, Hash, Hasher},

@@ -1,10 +1,17 @@
 //! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
+pub(crate) mod cache;
+pub(crate) mod code;
+pub(crate) mod compiler;
+pub(crate) mod hidden;
+pub(crate) mod kernel_code;
+pub(crate) mod programs;
+
 use crate::{
-    exceptions,
     host::memory::{self, Access},
-    memory::Creator,
+    mmu::exceptions,
+    mmu::linear::Creator,
+    mmu::stack::Stacks,
     sizes::{PAGE, SPACE, STACK_FREE, STACK_HOST, STACK_WASM},
-    stack::Stacks,
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

@@ -1,5 +1,5 @@
 //! The kernel's compiled code, as signal handlers know it.
-use crate::{Error, code::section};
+use crate::{Error, engine::code::section};
 use std::{ops::Range, sync::OnceLock};
 use wasmtime::Module;
 use wasmtime_environ::{CompiledTrap, iterate_traps, obj::ELF_WASMTIME_TRAPS};

@@ -1,11 +1,10 @@
 //! A machine's programs: those in memory, those that wait for the compiler, and those that were
 //! refused.
 use crate::{
-    Guest, ProgramError,
-    cache::Cache,
-    code::{self, Key, Program},
-    compiler::{self, Cancel, Failure},
-    engine,
+    Guest, ProgramError, engine,
+    engine::cache::Cache,
+    engine::code::{self, Key, Program},
+    engine::compiler::{self, Cancel, Failure},
 };
 use sha2::{Digest, Sha256};
 use std::{

@@ -1,9 +1,9 @@
 //! Hands the engine its linear memories: physical memory, user address spaces, heaps for exceptions.
 use crate::{
-    exceptions::{self, Heap},
-    physical::Physical,
+    mmu::exceptions::{self, Heap},
+    mmu::physical::Physical,
+    mmu::space::Space,
     sizes::SPACE,
-    space::Space,
 };
 use std::{cell::RefCell, sync::Arc};
 use wasmtime::{Instance, LinearMemory, MemoryCreator, MemoryType};

@@ -1,14 +1,14 @@
 //! What the kernel imports: `docs/machine.md` describes each.
 use crate::{
-    clock::{self, Clock},
-    cpu::{self, Change, Request, cpu, suspend},
+    cpu::clock::{self, Clock},
+    cpu::start::{UserEntry, UserStart},
+    cpu::state::{self, Change, Request, cpu, suspend},
+    cpu::store::{self, TaskData},
+    cpu::task::names,
     engine,
+    engine::programs::Handle,
     limits::{Cost, TASK_ADDRESS, TASK_MAPS},
     local,
-    programs::Handle,
-    start::{UserEntry, UserStart},
-    store::{self, TaskData},
-    task::names,
     trap::{self, Thrown},
 };
 use std::sync::OnceLock;
@@ -32,7 +32,7 @@ fn make() -> Result<Linker<TaskData>> {
     Ok(linker)
 }
 
-/// What [`Physical::lend`](crate::physical::Physical::lend) lends of the bytes that the kernel named, to a stream; a trap of the
+/// What [`Physical::lend`](crate::mmu::physical::Physical::lend) lends of the bytes that the kernel named, to a stream; a trap of the
 /// kernel if they are not all memory.
 fn lend(at: u32, len: u32, f: impl FnOnce(&Streams, &mut [u8]) -> i32) -> Result<i32> {
     cpu(|cpu| {
@@ -168,7 +168,7 @@ fn users(linker: &mut Linker<TaskData>) -> Result<()> {
     linker.func_wrap_async(m, "module_load", |_: Kernel<'_>, (at, len, user): (u32, u32, u32)| {
         Box::new(async move {
             suspend(Request::Load { at, len, user }).await?;
-            Ok(cpu::load_result())
+            Ok(state::load_result())
         })
     })?;
     linker.func_wrap(m, "module_state", |handle: u32| cpu(|cpu| cpu.load_state(handle)))?;

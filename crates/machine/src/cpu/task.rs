@@ -1,11 +1,12 @@
 //! The life of a task: it starts in the kernel, runs a program, then another, and never ends by itself.
 use crate::{
-    cpu::{self, cpu},
+    cpu::start::{UserEntry, UserStart},
+    cpu::state::{self, cpu},
+    cpu::store::{Instances, Pooled, Wanted},
     engine,
     limits::Charge,
-    local, stack,
-    start::{UserEntry, UserStart},
-    store::{Instances, Pooled, Wanted},
+    local,
+    mmu::stack,
     trap::{self, Thrown, UserContext, siginfo},
 };
 use std::{
@@ -110,7 +111,7 @@ impl Drop for Task {
             stack::set_grown(self.slot.grown.get());
             local::raise_limit(0);
             // Whatever is left unwinds with the future.
-            let _ = cpu::leaving(engine, || self.future.as_mut().poll(&mut context));
+            let _ = state::leaving(engine, || self.future.as_mut().poll(&mut context));
             // SAFETY: its frames are gone.
             unsafe { stack::shrink() };
         }

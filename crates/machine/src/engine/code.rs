@@ -4,7 +4,8 @@
 //! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
 //! compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
-    Error, ProgramError, arch, engine, hidden,
+    Error, ProgramError, arch, engine,
+    engine::hidden,
     limits::{Charge, TABLE_ENTRY},
 };
 use object::read::{Object, ObjectSection};

@@ -1,5 +1,5 @@
 //! What a task runs when it enters user mode.
-use crate::{code::Program, limits::Charge, space::Space};
+use crate::{engine::code::Program, limits::Charge, mmu::space::Space};
 use std::sync::Arc;
 use wasmlinux_boundary::ENTRY_FORK;
 use wasmtime::Val;

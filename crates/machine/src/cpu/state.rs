@@ -2,14 +2,14 @@
 use crate::{
     ConsoleSink, ProgramError,
     board::Board,
-    clock::Clock,
-    code::Program,
+    cpu::clock::Clock,
+    cpu::start::{Image, UserStart},
+    cpu::store,
+    engine::code::Program,
+    engine::programs::{Handle, Programs},
     limits::{CODE_MAPS, Charge, Cost, Ledger},
     local,
-    programs::{Handle, Programs},
-    space::Space,
-    start::{Image, UserStart},
-    store,
+    mmu::space::Space,
     trap::{self, Thrown},
 };
 use std::{

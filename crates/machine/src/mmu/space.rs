@@ -3,7 +3,7 @@
 use crate::{
     host::memory::{self, Access},
     limits::{Cached, Charge, Ledger, SPLIT},
-    physical::Physical,
+    mmu::physical::Physical,
     sizes::SPACE,
 };
 use std::{

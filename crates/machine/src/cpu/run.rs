@@ -2,19 +2,18 @@
 use crate::{
     Config, Error, Outcome,
     board::Board,
-    clock::Clock,
-    cpu::{self, Change, Cpu, Request, cpu},
+    cpu::clock::Clock,
+    cpu::state::{self, Change, Cpu, Request, cpu},
+    cpu::store,
+    cpu::task::{Task, TaskEntry},
+    engine::programs::Programs,
     host::{
         signals::{self, Polled},
         time::Alarm,
     },
     interrupt::{self, Interrupts},
     limits::{self, Cost, TASK_ADDRESS, TASK_MAPS},
-    local,
-    programs::Programs,
-    store,
-    task::{Task, TaskEntry},
-    trap,
+    local, trap,
 };
 use std::{
     cell::RefCell,
@@ -53,7 +52,7 @@ pub(crate) fn clear() {
     let tasks = TASKS.take();
     drop(tasks);
     store::clear();
-    cpu::remove();
+    state::remove();
     limits::set_current(None);
 }
 
@@ -76,7 +75,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     trap::set_kernel(board.kernel.module());
     let charge = ledger.charge_anyway(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() });
     let programs = Programs::new(config.guest, config.cache.as_deref(), compiler, interrupts.clone());
-    cpu::set(Cpu {
+    state::set(Cpu {
         ledger,
         board: Arc::new(board),
         clock,
