@@ -284,3 +284,56 @@ impl Drop for Stack {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sizes::STACK_WASM;
+
+    fn new() -> Box<dyn StackMemory> {
+        Stacks.new_stack(STACK_WASM + STACK_HOST, true).unwrap()
+    }
+
+    /// Stacks do not overlap, those that are given back are used again, and what lay deep in one is gone.
+    #[test]
+    fn stacks_are_used_again() {
+        let mut stacks: Vec<_> = (0..KEEP + 8).map(|_| new()).collect();
+        let mut ranges: Vec<_> = stacks.iter().map(|stack| stack.range()).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        assert!(ranges.windows(2).all(|pair| pair[0].end + GUARD <= pair[1].start));
+        let deep = |stack: &dyn StackMemory| stack.top().wrapping_sub(4 * KEEP_RESIDENT).cast::<u64>();
+        // SAFETY: within the stack, which is mapped and nobody runs on.
+        stacks.iter().for_each(|stack| unsafe { deep(&**stack).write(7) });
+        stacks.clear();
+        assert!(FREE.lock().unwrap().len() <= KEEP);
+        for _ in 0..KEEP {
+            let stack = new();
+            assert!(ranges.contains(&stack.range()), "one of those that were given back");
+            // SAFETY: as above.
+            assert_eq!(unsafe { deep(&*stack).read() }, 0);
+            stacks.push(stack);
+        }
+    }
+
+    /// What a stack grows by is charged, and given back when nothing runs on it.
+    #[test]
+    fn growth_is_charged() {
+        let ledger = limits::Ledger::new(64 << 20);
+        limits::set_current(Some(ledger.clone()));
+        let stack = new();
+        let top = stack.top() as usize;
+        let mut limit = top - STACK_FREE;
+        for _ in 0..4 {
+            let lower = grow(limit + 64, limit, Need::User).unwrap();
+            assert!(lower + STEP <= limit && lower >= top - STACK_WASM);
+            limit = lower;
+        }
+        // The machine's share of stacks is as large as its memory: a second one does not get so much.
+        let rest = Cost { stacks: (64 << 20) - (top - STACK_FREE - limit) + 1, ..Cost::default() };
+        assert!(ledger.charge(rest).is_none());
+        // SAFETY: nothing runs on it.
+        unsafe { shrink() };
+        assert!(ledger.charge(rest).is_some());
+        limits::set_current(None);
+    }
+}

@@ -131,3 +131,111 @@ fn others_make_room() {
     assert!(spaces.iter().map(|space| space.cached()).sum::<usize>() <= MEMORY >> 12);
     assert!(machine.ledger.make_room(SPLIT, None) && !machine.ledger.failed());
 }
+
+/// What the host lets a program do with each page of the first GiB: read it, and write it.
+fn access(space: &Space) -> Vec<(bool, bool)> {
+    let mut pages = vec![(false, false); 1 << 14];
+    let base = space.base as usize;
+    for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
+        let mut words = line.split(' ');
+        let (from, to) = words.next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|at| usize::from_str_radix(at, 16).unwrap().saturating_sub(base) >> SHIFT);
+        let rights = words.next().unwrap();
+        if let Some(pages) = pages.get_mut(from..to.min(1 << 14)) {
+            pages.fill((rights.contains('r'), rights.contains('w')));
+        }
+    }
+    pages
+}
+
+/// The page tables as they are, against what a program can reach: by a walk of this test's own.
+struct Model(Vec<u32>);
+
+impl Model {
+    fn allows(&self, page: usize) -> Option<(u32, bool)> {
+        let entry = self.0[page];
+        let wanted = PTE_PRESENT | PTE_USER;
+        let write = PTE_WRITE | PTE_DIRTY;
+        (entry & wanted == wanted).then_some((entry & !0xffff, entry & write == write))
+    }
+
+    /// Nothing can be reached that the tables do not allow, and what can be is the right frame.
+    fn holds(&self, space: &Space, when: &str) {
+        for (page, (read, write)) in access(space).into_iter().enumerate() {
+            let allowed = self.allows(page);
+            assert!(!read || allowed.is_some(), "{when}: page {page:#x} can be read");
+            assert!(!write || allowed.is_some_and(|(_, write)| write), "{when}: page {page:#x} can be written");
+            if let (true, Some((frame, _))) = (read, allowed) {
+                // SAFETY: readable, and nobody changes it now.
+                let there = unsafe { space.base().add(page << SHIFT).cast::<u32>().read_volatile() };
+                assert_eq!(there, frame, "{when}: page {page:#x}");
+            }
+        }
+    }
+}
+
+/// Page walks, flushes, protection, hidden pages, and address ranges that are used again.
+#[test]
+fn a_program_reaches_what_the_tables_allow() {
+    let mut machine = Machine::new(3);
+    for frame in 0..256u32 {
+        let at = FRAMES + (frame << SHIFT);
+        machine.physical.write(at, &at.to_le_bytes()).unwrap();
+    }
+    let space = machine.space();
+    space.bind(PGD, None);
+    let mut model = Model(vec![0; 1 << 14]);
+    let mut known = vec![(1, 4)];
+    for round in 0..1200 {
+        let (page, count) = known[machine.random(known.len() as u32) as usize];
+        let range = page as usize..((page + count) as usize).min(1 << 14);
+        let flush = |space: &Space| space.flush(page << SHIFT, (range.end as u32) << SHIFT);
+        let what = machine.random(14);
+        match what {
+            0..3 => {
+                // The same pages on other frames, or without some right.
+                let (mut frame, lacks) = (FRAMES + (machine.random(200) << SHIFT), machine.random(6));
+                for page in range.clone() {
+                    let rights =
+                        [PTE_WRITE, PTE_DIRTY, PTE_USER, PTE_PRESENT].get(lacks as usize).copied().unwrap_or(0);
+                    model.0[page] = frame | (PTE_PRESENT | PTE_USER | PTE_WRITE | PTE_DIRTY) & !rights;
+                    machine.set((page as u32) << SHIFT, model.0[page]);
+                    frame += 1 << SHIFT;
+                }
+                flush(&space);
+            }
+            3 => known.push((machine.random((1 << 14) - 24), 1 + machine.random(20))),
+            4 => {
+                range.clone().for_each(|page| model.0[page] = 0);
+                machine.clear(page, range.len() as u32);
+                flush(&space);
+            }
+            5 => {
+                for page in range.clone().filter(|page| model.allows(*page).is_some()).collect::<Vec<_>>() {
+                    model.0[page] &= !PTE_DIRTY;
+                    machine.set((page as u32) << SHIFT, model.0[page]);
+                }
+                space.protect();
+            }
+            6 => {
+                // Another one's, whose tables differ; nobody flushes.
+                space.unbind();
+                let frame = FRAMES + (machine.random(200) << SHIFT);
+                if machine.random(2) == 0 {
+                    model.0[page as usize] = frame | PTE_PRESENT | PTE_USER;
+                    machine.set(page << SHIFT, model.0[page as usize]);
+                }
+                space.bind(PGD, None);
+            }
+            _ => {
+                let (at, write) = (page + machine.random(range.len() as u32), machine.random(2) == 0);
+                let allowed = model.allows(at as usize).is_some_and(|(_, writable)| writable || !write);
+                let mapped = space.map(at << SHIFT, write);
+                assert_eq!(mapped, if allowed { Mapped::Yes } else { Mapped::Not }, "round {round}");
+                let (read, writable) = access(&space)[at as usize];
+                assert!(!allowed || read && (writable || !write), "round {round}: page {at:#x} was mapped");
+            }
+        }
+        model.holds(&space, &format!("round {round}, {what}"));
+    }
+}
