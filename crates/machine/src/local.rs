@@ -1,5 +1,6 @@
-//! What code on a processor's thread knows of that processor without being told, also in signal handlers and in functions that compiled
-//! code calls by the thousand. Each is set on the thread that reads it.
+//! What code on a processor's thread knows of that processor without being told, also in signal
+//! handlers and in functions that compiled code calls by the thousand. Each is set on the thread
+//! that reads it.
 use std::cell::Cell;
 
 thread_local! {
@@ -13,8 +14,8 @@ thread_local! {
     static TRIM: Cell<fn()> = const { Cell::new(|| ()) };
 }
 
-/// The lowest native stack pointer with which the current task may enter the kernel; usize::MAX if something must be looked
-/// at first: it is not known yet, or the plug was pulled.
+/// The lowest native stack pointer with which the current task may enter the kernel; usize::MAX if
+/// something must be looked at first: it is not known yet, or the plug was pulled.
 pub(crate) fn stack_limit() -> usize {
     STACK_LIMIT.get()
 }
@@ -42,8 +43,8 @@ pub(crate) fn take_raise_limit() -> usize {
     RAISE_LIMIT.take()
 }
 
-/// Gives back what the stacks of sleeping tasks do not need. Which those are, the processor's loop knows, far above who asks: a handler
-/// in which a stack must grow.
+/// Gives back what the stacks of sleeping tasks do not need. Which those are, the processor's loop
+/// knows, far above who asks: a handler in which a stack must grow.
 pub(crate) fn trim_stacks() {
     TRIM.get()();
 }

@@ -1,5 +1,6 @@
-//! What is the host processor's own, and the engine's when it compiles for that: registers in a signal's frame, how a function begins and
-//! ends, how one is called from a handler. Everything else in this crate is the same on every processor.
+//! What is the host processor's own, and the engine's when it compiles for that: registers in a
+//! signal's frame, how a function begins and ends, how one is called from a handler. Everything
+//! else in this crate is the same on every processor.
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]

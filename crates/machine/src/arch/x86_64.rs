@@ -1,6 +1,7 @@
 //! x86-64, with the engine's code for it.
 
-/// What the host saved of the code that a signal has interrupted; changes take effect when the handler returns.
+/// What the host saved of the code that a signal has interrupted; changes take effect when the
+/// handler returns.
 #[repr(transparent)]
 pub(crate) struct SignalFrame(libc::ucontext_t);
 
@@ -88,8 +89,9 @@ pub(crate) const RET_AT: usize = 4;
 const RET: [u8; 2] = [0xc3, 0xc2];
 const POP_RBP: u8 = 0x5d;
 
-/// Whether the function that begins at `start` returns at `pc`, an instruction of it, and the one before was not `pop rbp`: then it is not
-/// known whose frame the frame pointer belongs to. Async-signal-safe.
+/// Whether the function that begins at `start` returns at `pc`, an instruction of it, and the one
+/// before was not `pop rbp`: then it is not known whose frame the frame pointer belongs to.
+/// Async-signal-safe.
 ///
 /// # Safety
 /// From `start` to `pc` and its byte there is compiled code, mapped readable.
@@ -99,8 +101,9 @@ pub(crate) unsafe fn is_unclear_return(start: usize, pc: usize) -> bool {
     pc > start && RET.contains(&byte(pc)) && byte(pc - 1) != POP_RBP
 }
 
-/// How many bytes above the stack pointer the return address is, if the function that begins at `start` has no frame of its own at `pc`, an
-/// instruction of it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
+/// How many bytes above the stack pointer the return address is, if the function that begins at
+/// `start` has no frame of its own at `pc`, an instruction of it: at its very beginning and end the
+/// frame pointer is its caller's. Async-signal-safe.
 ///
 /// # Safety
 /// From `start` to `pc` and its byte there is compiled code, mapped readable.
@@ -113,10 +116,12 @@ pub(crate) unsafe fn return_address(start: usize, pc: usize) -> Option<usize> {
     }
 }
 
-// The "tail" convention of the engine: callee's context in rdi, caller's in rsi, i32 arguments in rdx, rcx and r8, the result in
-// rax; rbx and r12 to r15 are kept across calls. The interrupted program counter and frame pointer are pushed as a frame, so that the engine's
-// stack walks (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted function. They accept
-// no return address but one in compiled code: so the callee returns to a `ret` of its module (r9), which returns to here.
+// The "tail" convention of the engine: callee's context in rdi, caller's in rsi, i32 arguments in
+// rdx, rcx and r8, the result in rax; rbx and r12 to r15 are kept across calls. The interrupted
+// program counter and frame pointer are pushed as a frame, so that the engine's stack walks
+// (backtraces, exceptions, its garbage collector) pass from the injected call to the interrupted
+// function. They accept no return address but one in compiled code: so the callee returns to a
+// `ret` of its module (r9), which returns to here.
 core::arch::global_asm!(
     ".globl wasmlinux_call_injected",
     "wasmlinux_call_injected:",
@@ -161,12 +166,14 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// Calls the function at `code` with an instance's `context` and three arguments, as if the code that was interrupted at `pc` with the
-/// frame pointer `fp` had. It returns by way of the instruction at `ret`.
+/// Calls the function at `code` with an instance's `context` and three arguments, as if the code
+/// that was interrupted at `pc` with the frame pointer `fp` had. It returns by way of the
+/// instruction at `ret`.
 ///
 /// # Safety
-/// In a signal's handler, on the stack of that code, whose frames can be walked from `pc` and `fp`. `code` is a function of that
-/// instance, compiled by the engine; `ret` an [`EPILOGUE`]'s last instruction in the same module.
+/// In a signal's handler, on the stack of that code, whose frames can be walked from `pc` and `fp`.
+/// `code` is a function of that instance, compiled by the engine; `ret` an [`EPILOGUE`]'s last
+/// instruction in the same module.
 pub(crate) unsafe fn call_injected(
     code: usize,
     context: usize,

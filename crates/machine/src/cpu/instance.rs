@@ -138,8 +138,8 @@ impl Instances {
         let endless = || Error::msg("a function that cannot be called from a handler");
         let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
         let signal = match signal {
-            // SAFETY: of that program's instance; context and Store are dropped together.
             Some(signal) => {
+                // SAFETY: of that program's instance; context and Store are dropped together.
                 Some(unsafe { trap::Callee::new(signal, &program.module, &mut self.store) }.ok_or_else(endless)?)
             }
             None => None,

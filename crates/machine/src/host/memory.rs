@@ -49,11 +49,12 @@ pub(crate) unsafe fn release(at: *mut u8, size: usize) {
     unsafe { libc::munmap(at.cast(), size) };
 }
 
-/// A part of a reservation becomes as it was at first, whatever is there. False if the host refuses: then it is not known what is there.
-/// Async-signal-safe.
+/// A part of a reservation becomes as it was at first, whatever is there. False if the host
+/// refuses: then it is not known what is there. Async-signal-safe.
 ///
 /// # Safety
-/// It is part of a reservation of the caller's, in whole pages, and nobody has a reference to what is there.
+/// It is part of a reservation of the caller's, in whole pages, and nobody has a reference to what
+/// is there.
 pub(crate) unsafe fn clear(at: *mut u8, size: usize) -> bool {
     // SAFETY: by this function's contract.
     unsafe { libc::mmap(at.cast(), size, libc::PROT_NONE, RESERVED | libc::MAP_FIXED, -1, 0) == at.cast() }
@@ -72,12 +73,13 @@ pub(crate) fn file(size: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Maps a part of such memory, from `offset` on, into a reservation, in place of what is there. False if the host refuses: then it is not
-/// known what is there. Async-signal-safe.
+/// Maps a part of such memory, from `offset` on, into a reservation, in place of what is there.
+/// False if the host refuses: then it is not known what is there. Async-signal-safe.
 ///
 /// # Safety
-/// It is part of a reservation of the caller's, in whole pages, and nobody has a reference to what is there. Who has a reference to what
-/// is mapped now, through another mapping, is the caller's affair.
+/// It is part of a reservation of the caller's, in whole pages, and nobody has a reference to what
+/// is there. Who has a reference to what is mapped now, through another mapping, is the caller's
+/// affair.
 pub(crate) unsafe fn map(at: *mut u8, size: usize, access: Access, file: &File, offset: u32) -> bool {
     let (flags, fd) = (libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd());
     // SAFETY: by this function's contract.
@@ -105,8 +107,8 @@ pub(crate) unsafe fn discard(at: *mut u8, size: usize) {
     unsafe { libc::madvise(at.cast(), size, libc::MADV_DONTNEED) };
 }
 
-/// Brings in pages that will be written. False if the host does not know how, or will not. It changes no byte: addresses that are not
-/// mapped are refused.
+/// Brings in pages that will be written. False if the host does not know how, or will not. It
+/// changes no byte: addresses that are not mapped are refused.
 pub(crate) fn populate(at: *mut u8, size: usize) -> bool {
     // SAFETY: no byte changes, wherever it is.
     unsafe { libc::madvise(at.cast(), size, libc::MADV_POPULATE_WRITE) == 0 }

@@ -1,5 +1,5 @@
-//! What the machine asks of its host's kernel, and the only code that calls it, beside the standard library: the contract for a port to
-//! another host.
+//! What the machine asks of its host's kernel, and the only code that calls it, beside the standard
+//! library: the contract for a port to another host.
 //!
 //! | function | what it must do | called by |
 //! | --- | --- | --- |
@@ -18,7 +18,8 @@
 //! | [`process::random`] | bytes that nobody can guess | `board` |
 //! | [`process::user`], [`process::be_compiler`], [`process::end`] | what a compiler's process is | `cache`, `compiler` |
 //!
-//! Numbers of errors and signals elsewhere in this crate are the guest's, which are Linux's; types of signal frames are in `trap` and
+//! Numbers of errors and signals elsewhere in this crate are the guest's, which are Linux's; types
+//! of signal frames are in `trap` and
 //! `arch`.
 pub(crate) mod memory;
 pub(crate) mod process;

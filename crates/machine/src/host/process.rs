@@ -39,12 +39,14 @@ pub(crate) fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// This process is a compiler from now on: leaves what came from the one that started it, has another name and is less urgent by `nice`.
+/// This process is a compiler from now on: leaves what came from the one that started it, has
+/// another name and is less urgent by `nice`.
 ///
 /// # Safety
 /// It has just begun, and descriptors from 3 on are nobody's.
 pub(crate) unsafe fn be_compiler(nice: i32) {
-    // SAFETY: system calls without pointers, but for a constant string. The descriptors, by this function's contract.
+    // SAFETY: system calls without pointers, but for a constant string. The descriptors, by this
+    // function's contract.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
         libc::prctl(libc::PR_SET_NAME, c"wasmlinux-comp".as_ptr());

@@ -15,7 +15,8 @@ pub(crate) fn this_thread() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Makes that thread of this process look for interrupts. False if it is gone, or the host has no room for another signal.
+/// Makes that thread of this process look for interrupts. False if it is gone, or the host has no
+/// room for another signal.
 pub(crate) fn interrupt(thread: i32) -> bool {
     // SAFETY: a signal whose handler this crate has installed; a thread that is gone gives ESRCH.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, interrupt_signal()) == 0 }
@@ -41,16 +42,16 @@ impl Polled {
     }
 }
 
-/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this thread. None if it is; otherwise how
-/// many of the descriptors are ready, 0 if the time is over.
+/// Sleeps until `ready`: a condition that is set before the interrupt signal is sent to this
+/// thread. None if it is; otherwise how many of the descriptors are ready, 0 if the time is over.
 pub(crate) fn wait(ready: impl Fn() -> bool, polled: &mut Polled, limit: Option<Duration>) -> Option<usize> {
     let limit = limit.map(|limit| libc::timespec {
         tv_sec: limit.as_secs().min(i64::MAX as u64) as i64,
         tv_nsec: limit.subsec_nanos().into(),
     });
     let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: plain data, initialised by the calls; the mask is put back; so many entries as there are. A descriptor that is none
-    // is an event at once.
+    // SAFETY: plain data, initialised by the calls; the mask is put back; so many entries as there
+    // are. A descriptor that is none is an event at once.
     unsafe {
         let (mut block, mut before): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
         libc::sigemptyset(&mut block);
@@ -68,8 +69,9 @@ pub(crate) fn wait(ready: impl Fn() -> bool, polled: &mut Polled, limit: Option<
     }
 }
 
-/// Makes the calling thread one whose signal handlers run on the stack that was interrupted. Of all signals it takes only these, the
-/// interrupt's and SIGABRT: handlers of others know nothing of stacks like those of tasks.
+/// Makes the calling thread one whose signal handlers run on the stack that was interrupted. Of all
+/// signals it takes only these, the interrupt's and SIGABRT: handlers of others know nothing of
+/// stacks like those of tasks.
 pub(crate) fn prepare_thread(traps: &[i32]) {
     // SAFETY: plain data, initialised by the calls. Nothing runs on the alternate stack now.
     unsafe {
@@ -98,8 +100,9 @@ pub(crate) fn previous(signal: i32) -> Previous {
     }
 }
 
-/// Installs a handler, which may be entered again while it sleeps (SA_NODEFER, empty mask) and runs on the stack that was interrupted
-/// where the thread has no alternate one. With `restart`, system calls that it interrupts go on.
+/// Installs a handler, which may be entered again while it sleeps (SA_NODEFER, empty mask) and runs
+/// on the stack that was interrupted where the thread has no alternate one. With `restart`, system
+/// calls that it interrupts go on.
 ///
 /// # Safety
 /// The handler is sound on any thread at any time.
@@ -118,7 +121,8 @@ pub(crate) unsafe fn handle(signal: i32, handler: Handler, restart: bool) {
 /// Gives a signal to who had it before.
 ///
 /// # Safety
-/// In a handler, with its arguments; the one before was installed with SA_SIGINFO, if it is a function.
+/// In a handler, with its arguments; the one before was installed with SA_SIGINFO, if it is a
+/// function.
 pub(crate) unsafe fn forward(before: &Previous, signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     match before.0.sa_sigaction {
         // SAFETY: the default action, when the instruction is retried, or now if it is not.

@@ -24,7 +24,8 @@ pub(crate) fn of_thread(thread: i32) -> Option<Duration> {
 /// A timer that sends the interrupt signal to a thread; it is told by `si_code`.
 pub(crate) struct Timer(Alarm);
 
-/// A timer, for signal handlers. To set one that is gone does nothing, or sets another one of this process.
+/// A timer, for signal handlers. To set one that is gone does nothing, or sets another one of this
+/// process.
 #[derive(Clone, Copy)]
 pub(crate) struct Alarm(libc::timer_t);
 
@@ -38,7 +39,8 @@ impl Alarm {
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let at = libc::timespec { tv_sec: (after / 1_000_000_000) as i64, tv_nsec: (after % 1_000_000_000) as i64 };
         let spec = libc::itimerspec { it_interval: zero, it_value: at };
-        // SAFETY: a number that the host gave for a timer with a signal, or 0, which may be one; one that is none gives EINVAL.
+        // SAFETY: a number that the host gave for a timer with a signal, or 0, which may be one;
+        // one that is none gives EINVAL.
         unsafe { libc::timer_settime(self.0, 0, &spec, ptr::null_mut()) };
     }
 }
