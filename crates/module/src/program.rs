@@ -54,8 +54,8 @@ pub struct Program {
 ///
 /// # Errors
 /// If there are more.
-pub fn check_size(wasm: &[u8]) -> Result<(), Error> {
-    limit("bytes of the program", wasm.len() as u64, CODE_MAX)
+pub fn check_size(bytes: usize) -> Result<(), Error> {
+    limit("bytes of the program", bytes as u64, CODE_MAX)
 }
 
 /// Checks the file of a program, and makes of it what the engine compiles. Takes time and memory in
@@ -66,7 +66,7 @@ pub fn check_size(wasm: &[u8]) -> Result<(), Error> {
 /// contract, or exceeds a limit. Offsets in errors are those in the file, where there is such a
 /// place.
 pub fn check(wasm: &[u8]) -> Result<Program, Error> {
-    check_size(wasm)?;
+    check_size(wasm.len())?;
     let mut state = State::new(wasm);
     for payload in Parser::new(0).parse_all(wasm) {
         state.section(&payload?)?;
