@@ -8,7 +8,7 @@
 
 unsigned long wasm_irq_enabled;
 
-static void do_lines(struct pt_regs *regs)
+static void wasm_do_lines(struct pt_regs *regs)
 {
 	struct pt_regs *old = set_irq_regs(regs);
 	unsigned int line;
@@ -16,8 +16,8 @@ static void do_lines(struct pt_regs *regs)
 	WRITE_ONCE(wasm_irq_enabled, ARCH_IRQ_DISABLED);
 	irq_enter();
 	while (READ_ONCE(boot_info.irq_pending)) {
-		/* before the lines are read: the host sets it after the line */
 		WRITE_ONCE(boot_info.irq_pending, 0);
+		/* before the lines are read: the host sets it after the line */
 		mb();
 		for (line = 0; line < NR_IRQS; line++) {
 			if (!READ_ONCE(boot_info.irq_line[line]))
@@ -36,12 +36,12 @@ void wasm_irq_dispatch(void)
 {
 	static struct pt_regs kernel_regs;
 
-	do_lines(&kernel_regs);
+	wasm_do_lines(&kernel_regs);
 }
 
 void wasm_irq_user(struct pt_regs *regs)
 {
-	do_lines(regs);
+	wasm_do_lines(regs);
 }
 
 void __init init_IRQ(void)

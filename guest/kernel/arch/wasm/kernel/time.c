@@ -11,7 +11,7 @@
 #include <asm/host.h>
 #include "kernel.h"
 
-static u64 clock_read(struct clocksource *cs)
+static u64 wasm_clock_read(struct clocksource *cs)
 {
 	return host_clock_monotonic();
 }
@@ -19,12 +19,12 @@ static u64 clock_read(struct clocksource *cs)
 static struct clocksource wasm_clocksource = {
 	.name	= "host",
 	.rating	= 400,
-	.read	= clock_read,
+	.read	= wasm_clock_read,
 	.mask	= CLOCKSOURCE_MASK(64),
 	.flags	= CLOCK_SOURCE_IS_CONTINUOUS,
 };
 
-static int timer_set(unsigned long delta, struct clock_event_device *dev)
+static int wasm_timer_set(unsigned long delta, struct clock_event_device *dev)
 {
 	host_timer_set(delta);
 	return 0;
@@ -34,10 +34,10 @@ static struct clock_event_device wasm_timer = {
 	.name		= "host",
 	.features	= CLOCK_EVT_FEAT_ONESHOT,
 	.rating		= 400,
-	.set_next_event	= timer_set,
+	.set_next_event	= wasm_timer_set,
 };
 
-static irqreturn_t timer_interrupt(int irq, void *dev)
+static irqreturn_t wasm_timer_interrupt(int irq, void *dev)
 {
 	wasm_timer.event_handler(&wasm_timer);
 	return IRQ_HANDLED;
@@ -46,7 +46,7 @@ static irqreturn_t timer_interrupt(int irq, void *dev)
 void __init time_init(void)
 {
 	clocksource_register_hz(&wasm_clocksource, NSEC_PER_SEC);
-	if (request_irq(MACHINE_IRQ_TIMER, timer_interrupt, IRQF_TIMER, "timer",
+	if (request_irq(MACHINE_IRQ_TIMER, wasm_timer_interrupt, IRQF_TIMER, "timer",
 			NULL))
 		panic("no timer interrupt");
 	wasm_timer.cpumask = cpumask_of(0);
