@@ -172,7 +172,10 @@ int main(void)
 	SAY(fstatat(fd, "", &st, AT_EMPTY_PATH));
 	SAY(S_ISDIR(st.st_mode));
 	SAY(faccessat(fd, "file", R_OK, 0));
-	/* struct statx has one layout everywhere, and not every libc has it: nlink at 16, mode at 28, size at 40 */
+	/*
+	 * struct statx has one layout everywhere, and not every libc has it: nlink at 16, mode at
+	 * 28, size at 40
+	 */
 	uint32_t sx[64];
 	SAY(syscall(SYS_statx, fd, "file", 0, 0x7ff, sx));
 	printf("%u %o %u\n", sx[4], sx[7] & 0xffff, sx[10]);

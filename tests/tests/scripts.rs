@@ -1,4 +1,5 @@
-//! Shell scripts of `scripts/`: in the guest they must say what the host's busybox says, with busybox's tools in both worlds.
+//! Shell scripts of `scripts/`: in the guest they must say what the host's busybox says, with
+//! busybox's tools in both worlds.
 use std::path::{Path, PathBuf};
 use wasmlinux_tests::{Run, Scratch, wasmlinux_with, workspace};
 

@@ -1,4 +1,5 @@
-//! What a process inherits: limits and signals that whoever started it has left, and guests whose text wants to reach the terminal.
+//! What a process inherits: limits and signals that whoever started it has left, and guests whose
+//! text wants to reach the terminal.
 use std::time::{Duration, Instant};
 use wasmlinux_tests::module::{Module, body, name, section};
 use wasmlinux_tests::{Built, Run, Scratch, add, wasmlinux, wasmlinux_with};

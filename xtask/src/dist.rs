@@ -15,7 +15,8 @@ pub(crate) struct Arguments {
     consent: Consent,
 }
 
-/// Makes `target/dist/wasmlinux-VERSION-x86_64-linux.tar.xz`; the same sources and tools give the same bytes.
+/// Makes `target/dist/wasmlinux-VERSION-x86_64-linux.tar.xz`; the same sources and tools give the
+/// same bytes.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     let name = format!("wasmlinux-{}-{}-linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
@@ -92,7 +93,8 @@ fn pack(task: &Task, place: &Path, name: &str, archive: &Path) -> Result<()> {
     task.run(tar)
 }
 
-/// As somebody new to it would: unpack it in an empty folder, compile the example, run it. Nothing of the checkout is known there.
+/// As somebody new to it would: unpack it in an empty folder, compile the example, run it. Nothing
+/// of the checkout is known there.
 fn attempt(build: &Build, task: &Task, archive: &Path, name: &str) -> Result<()> {
     let place = std::env::temp_dir().join(format!("wasmlinux-dist-{}", std::process::id()));
     files::remove(&place)?;

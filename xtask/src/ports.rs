@@ -1,4 +1,5 @@
-//! `cargo xtask test --ports`: programs of others from Debian's archive, unpatched, by the SDK; their own tests, in the machine and natively.
+//! `cargo xtask test --ports`: programs of others from Debian's archive, unpatched, by the SDK;
+//! their own tests, in the machine and natively.
 //!
 //! How each is built and tested is in `tests/ports`; `docs/porting.md` explains it.
 

@@ -13,10 +13,12 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
-    /// Run the kernel's own selftests and busybox's instead (or only `selftests` or `busybox`), natively and in the machine, and write docs/conformance.md
+    /// Run the kernel's own selftests and busybox's instead (or only `selftests` or `busybox`),
+    /// natively and in the machine, and write docs/conformance.md
     #[arg(long, conflicts_with = "stress")]
     conformance: bool,
-    /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in the machine
+    /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in
+    /// the machine
     #[arg(long, conflicts_with_all = ["stress", "conformance"])]
     ports: bool,
     /// Run the stress instead, for so many seconds

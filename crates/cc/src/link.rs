@@ -261,8 +261,8 @@ fn finished(
     data::finish(&wasm, if keep == Keep::All { Keep::Names } else { keep })
 }
 
-/// What of the custom sections the program keeps. Debugging information stays only if some of it is the
-/// user's: that of the compiler's library is of no use alone.
+/// What of the custom sections the program keeps. Debugging information stays only if some of it is
+/// the user's: that of the compiler's library is of no use alone.
 fn kept(options: &Options, linker: &Linker, objects: &[&str]) -> Keep {
     let asked = options.flags.iter().any(|f| f.starts_with("-g") && f != "-g0");
     let has_debug = |f: &&str| fs::read(f).is_ok_and(|b| b.windows(11).any(|w| w == b".debug_info"));
@@ -292,7 +292,8 @@ pub(crate) fn write_program(output: &Path, wasm: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// wasm-ld's messages as ours: without the names of temporary files, and with what to do about them.
+/// wasm-ld's messages as ours: without the names of temporary files, and with what to do about
+/// them.
 fn explain(messages: &str, name: &str, dir: &Path) -> String {
     let dir = format!("{}/", dir.display());
     let mut out = String::new();

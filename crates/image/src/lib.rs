@@ -1,7 +1,8 @@
 //! What the machine boots, as files and bytes: nothing here runs anything.
 //!
 //! - [`tree`] collects files for the guest's root file system, those of the host among them;
-//! - [`cpio`] writes and reads archives of the kind that the kernel unpacks into its root file system;
+//! - [`cpio`] writes and reads archives of the kind that the kernel unpacks into its root file
+//!   system;
 //! - [`rootfs`] makes the base archive out of a manifest;
 //! - [`bundle`] is the one file that holds a compiled kernel, compiled programs and that archive.
 #![forbid(unsafe_code)]

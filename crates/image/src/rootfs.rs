@@ -1,7 +1,7 @@
 //! The base root file system: an archive made out of a manifest.
 //!
-//! A manifest is text, one entry a line, in the words of the kernel's `gen_init_cpio` less owners (all is
-//! root's); permissions are octal, `#` begins a comment:
+//! A manifest is text, one entry a line, in the words of the kernel's `gen_init_cpio` less owners
+//! (all is root's); permissions are octal, `#` begins a comment:
 //!
 //! ```text
 //! dir     PATH PERMISSIONS
@@ -11,8 +11,8 @@
 //! applets PROGRAM SOURCE                     a link to PROGRAM for each path that SOURCE lists, one a line
 //! ```
 //!
-//! A SOURCE is relative, and the first of the given folders that has it provides it. Permissions and times of sources do
-//! not count: the archive depends on the manifest and on contents only.
+//! A SOURCE is relative, and the first of the given folders that has it provides it. Permissions
+//! and times of sources do not count: the archive depends on the manifest and on contents only.
 
 use std::fs;
 use std::path::{Path, PathBuf};

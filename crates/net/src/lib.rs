@@ -1,6 +1,7 @@
-//! A user-mode network: at the other end of the guest's wire there is no network, but a translator. It plays the gateway
-//! and every remote host, and turns the guest's connections into sockets of this process, and published ports of the host
-//! into connections to the guest. No privileges, no packets on the host's network that an ordinary program could not send.
+//! A user-mode network: at the other end of the guest's wire there is no network, but a translator.
+//! It plays the gateway and every remote host, and turns the guest's connections into sockets of
+//! this process, and published ports of the host into connections to the guest. No privileges, no
+//! packets on the host's network that an ordinary program could not send.
 //!
 //! ```text
 //!  guest ── virtio-net ── wire.rs ─┬─ tcp.rs   a flow: smoltcp's TCP on the guest's side, a socket on the host's

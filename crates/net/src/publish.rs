@@ -38,9 +38,9 @@ pub struct Publish {
 pub struct PublishError(String);
 
 impl Publish {
-    /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges `FIRST-LAST` of one length. Without an
-    /// address it is 127.0.0.1; an IPv6 address stands in brackets. Where the host's port is left out, empty or 0, the host
-    /// chooses one.
+    /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges
+    /// `FIRST-LAST` of one length. Without an address it is 127.0.0.1; an IPv6 address stands in
+    /// brackets. Where the host's port is left out, empty or 0, the host chooses one.
     ///
     /// # Errors
     /// If the text is something else.

@@ -1,5 +1,6 @@
-//! What the network does, turn by turn: looks what the guest has sent, which sockets are ready and what the time is, and lets
-//! the protocols do what is to be done. The processor's thread does it, or the network's own: `backend.rs`.
+//! What the network does, turn by turn: looks what the guest has sent, which sockets are ready and
+//! what the time is, and lets the protocols do what is to be done. The processor's thread does it,
+//! or the network's own: `backend.rs`.
 use crate::address;
 use crate::host::{Io, Kind};
 use crate::icmp::Icmp;

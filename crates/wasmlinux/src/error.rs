@@ -127,7 +127,8 @@ pub enum Error {
     /// A string for the guest has a zero byte in it.
     #[error("`{0}` has a zero byte in it")]
     ZeroByte(String),
-    /// Arguments and environment of a command, or the buffers of a system call, are larger than the channel takes.
+    /// Arguments and environment of a command, or the buffers of a system call, are larger than the
+    /// channel takes.
     #[error("{what} of {size} bytes: at most {limit} can be handed over")]
     TooLarge {
         /// What it is.

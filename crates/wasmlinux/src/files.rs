@@ -1,7 +1,8 @@
 //! Files that are put into the guest, at boot or later: what they cost, and how they get there.
 //!
-//! They are sent to `/init`, or to a process that it starts, over a stream of their own, and what cannot be
-//! made is told, with the reason: no file is lost in silence, and none has to be in memory twice.
+//! They are sent to `/init`, or to a process that it starts, over a stream of their own, and what
+//! cannot be made is told, with the reason: no file is lost in silence, and none has to be in
+//! memory twice.
 use crate::Error;
 use crate::control::{Control, Failure, encode};
 use crate::machine::MEMORY_MIN;

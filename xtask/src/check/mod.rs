@@ -2,6 +2,7 @@
 
 mod licences;
 mod links;
+mod width;
 
 use crate::support::project::Project;
 use anyhow::{Result, bail};
@@ -28,9 +29,11 @@ enum Check {
     Licences,
     /// Relative links in Markdown files
     Links,
+    /// Columns of comments and prose
+    Width,
 }
 
-const ALL: [Check; 5] = [Check::Fmt, Check::Licences, Check::Links, Check::Clippy, Check::Rustdoc];
+const ALL: [Check; 6] = [Check::Fmt, Check::Licences, Check::Links, Check::Width, Check::Clippy, Check::Rustdoc];
 
 /// Runs the verb: makes all checks, also after one has failed.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
@@ -61,6 +64,7 @@ fn make(check: Check, project: &Project) -> Result<()> {
         }
         Check::Licences => licences::check(project),
         Check::Links => links::check(project),
+        Check::Width => width::check(project),
     }
 }
 

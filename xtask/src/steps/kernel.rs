@@ -1,7 +1,8 @@
 //! The kernel: Debian's source, our patches, our `arch/wasm`.
 //!
-//! The patched source is a node that later steps build in, under a lock: a change of a file of ours compiles again what
-//! depends on it, in whichever checkout it was made. What comes out (headers, image) are nodes of their own.
+//! The patched source is a node that later steps build in, under a lock: a change of a file of ours
+//! compiles again what depends on it, in whichever checkout it was made. What comes out (headers,
+//! image) are nodes of their own.
 
 use super::{Build, Step, jobs};
 use crate::support::cache::{Key, Node, Workplace};

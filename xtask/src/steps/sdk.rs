@@ -1,4 +1,5 @@
-//! The SDK as others get it: compiler driver, sysroot and what builds need to find them, in one folder that works anywhere.
+//! The SDK as others get it: compiler driver, sysroot and what builds need to find them, in one
+//! folder that works anywhere.
 
 use super::{Build, Step};
 use crate::support::files;

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The upstream part of a source package; what Debian adds to it is verified by apt alone, as it changes with security updates.
+/// The upstream part of a source package; what Debian adds to it is verified by apt alone, as it
+/// changes with security updates.
 pub(crate) struct Source {
     pub(crate) package: &'static str,
     pub(crate) upstream: &'static str,

@@ -1,8 +1,10 @@
 //! Results of steps, kept outside of the checkout by what they were made from.
 //!
-//! A node is a folder `nodes/NAME/KEY` with the files of one result in `out`. Its key is a hash of all that went in: our
-//! files, versions of packages and tools, flags, and the digests of the nodes that it was made from. A node is made in `tmp` and
-//! renamed when complete, under a lock: checkouts that build at the same time share it, and an interrupted build leaves nothing half done.
+//! A node is a folder `nodes/NAME/KEY` with the files of one result in `out`. Its key is a hash of
+//! all that went in: our files, versions of packages and tools, flags, and the digests of the nodes
+//! that it was made from. A node is made in `tmp` and renamed when complete, under a lock:
+//! checkouts that build at the same time share it, and an interrupted build leaves nothing half
+//! done.
 
 use super::digest;
 use super::files;

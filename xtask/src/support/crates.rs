@@ -1,7 +1,8 @@
-//! What one of our crates is made from: its files, and the versions in Cargo.lock of all that it depends on.
+//! What one of our crates is made from: its files, and the versions in Cargo.lock of all that it
+//! depends on.
 //!
-//! So a guest tool's results are known again in another checkout without building the tool, and a change of
-//! an unrelated dependency changes nothing.
+//! So a guest tool's results are known again in another checkout without building the tool, and a
+//! change of an unrelated dependency changes nothing.
 
 use super::digest;
 use anyhow::{Context, Result};

@@ -57,7 +57,8 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
-/// A copy of a folder whose files are hard links to those of the first, or copies where that cannot be.
+/// A copy of a folder whose files are hard links to those of the first, or copies where that cannot
+/// be.
 pub(crate) fn link_tree(from: &Path, to: &Path) -> Result<()> {
     for name in below(from)? {
         let (source, target) = (from.join(&name), to.join(&name));
@@ -86,8 +87,9 @@ pub(crate) fn point(link: &Path, target: &Path) -> Result<()> {
     fs::rename(&fresh, link).with_context(|| format!("cannot make the link {}", link.display()))
 }
 
-/// Makes `to` have what `from` has, and touches nothing that is equal already: for build trees, where a newer time means work.
-/// `manifest` lists what was laid there, so that a file that has gone from `from` goes from `to`, and what a build made stays.
+/// Makes `to` have what `from` has, and touches nothing that is equal already: for build trees,
+/// where a newer time means work. `manifest` lists what was laid there, so that a file that has
+/// gone from `from` goes from `to`, and what a build made stays.
 pub(crate) fn sync(from: &Path, to: &Path, manifest: &Path) -> Result<()> {
     let names =
         |paths: &BTreeSet<PathBuf>| paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>();

@@ -63,7 +63,8 @@ fn set(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The cache: `$WASMLINUX_CACHE`, or `wasmlinux` in the user's cache folder, or, for a user without a home, in the checkout.
+/// The cache: `$WASMLINUX_CACHE`, or `wasmlinux` in the user's cache folder, or, for a user without
+/// a home, in the checkout.
 fn cache_folder(root: &Path) -> Result<PathBuf> {
     if let Some(folder) = set("WASMLINUX_CACHE") {
         return std::path::absolute(folder).context("WASMLINUX_CACHE");
