@@ -1,5 +1,6 @@
-//! `cargo xtask check`: what needs no built guest.
+//! `cargo xtask check`: what needs no built guest, but for the kernel's source.
 
+mod checkpatch;
 mod licences;
 mod links;
 mod width;
@@ -31,9 +32,12 @@ enum Check {
     Links,
     /// Columns of comments and prose
     Width,
+    /// The kernel's style, by its own checkpatch.pl; needs the kernel's source of a build
+    Checkpatch,
 }
 
-const ALL: [Check; 6] = [Check::Fmt, Check::Licences, Check::Links, Check::Width, Check::Clippy, Check::Rustdoc];
+const ALL: [Check; 7] =
+    [Check::Fmt, Check::Licences, Check::Links, Check::Width, Check::Checkpatch, Check::Clippy, Check::Rustdoc];
 
 /// Runs the verb: makes all checks, also after one has failed.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
@@ -65,6 +69,7 @@ fn make(check: Check, project: &Project) -> Result<()> {
         Check::Licences => licences::check(project),
         Check::Links => links::check(project),
         Check::Width => width::check(project),
+        Check::Checkpatch => checkpatch::check(project),
     }
 }
 
