@@ -71,7 +71,15 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     command.args(&arguments.filters);
-    Ok(exit_code(command.status().context("cannot run cargo nextest")?))
+    let status = command.status().context("cannot run cargo nextest")?;
+    let all = arguments.stress.is_none() && arguments.hostile.is_none() && arguments.filters.is_empty();
+    if !status.success() || !all {
+        return Ok(exit_code(status));
+    }
+    // The examples of the documentation, which nextest does not run.
+    let mut examples = build.project.cargo();
+    examples.args(["test", "--release", "--workspace", "--doc", "--quiet"]);
+    Ok(exit_code(examples.status().context("cannot run cargo test")?))
 }
 
 /// Installs the test runner if it is not there.

@@ -5,6 +5,18 @@
 //!   system;
 //! - [`rootfs`] makes the base archive out of a manifest;
 //! - [`bundle`] is the one file that holds a compiled kernel, compiled programs and that archive.
+//!
+//! ```
+//! use wasmlinux_image::{cpio, tree::Tree};
+//!
+//! let mut tree = Tree::new();
+//! tree.file("/etc/motd", 0o644, b"hello")?;
+//! let archive = cpio::write(&tree)?;
+//!
+//! let names: Vec<_> = cpio::entries(&archive).map(|entry| entry.map(|entry| entry.name)).collect::<Result<_, _>>()?;
+//! assert!(names.contains(&&b"etc/motd"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod bundle;

@@ -133,7 +133,8 @@ impl Reactor {
         more
     }
 
-    fn packet(&mut self, kind: u16, bytes: &[u8]) {
+    /// Takes one packet of the guest.
+    pub(crate) fn packet(&mut self, kind: u16, bytes: &[u8]) {
         if kind == TYPE_ARP {
             return link::arp(&mut self.wire, bytes);
         }

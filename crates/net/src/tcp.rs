@@ -446,7 +446,8 @@ impl Flow {
             }
         }
         match self.sockets.get().state() {
-            State::Closed => {
+            // It listens again once the guest has taken back what it began with.
+            State::Closed | State::Listen => {
                 if !(self.guest_ended && self.host_ended) {
                     reset(&self.stream);
                 }
@@ -581,3 +582,6 @@ fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8], why: Optio
 fn reset(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
 }
+
+#[cfg(test)]
+mod tests;
