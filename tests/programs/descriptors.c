@@ -1,6 +1,6 @@
 /*
  * Descriptors: dup, fcntl, pipes, FIFOs, select, poll, epoll, eventfd, locks, limits. Run in an
- * empty folder.
+ * empty directory.
  */
 #include "common.h"
 #include <fcntl.h>

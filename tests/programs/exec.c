@@ -1,6 +1,6 @@
 /*
  * execve in its forms: arguments, environment, #!, fexecve, close-on-exec, PATH, threads, limits,
- * errors. Run in an empty folder.
+ * errors. Run in an empty directory.
  */
 #include "process.h"
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
  * Mappings of files: the page cache seen from both sides, private copies, ends of files. Run in an
- * empty folder.
+ * empty directory.
  */
 #include "process.h"
 #include <fcntl.h>

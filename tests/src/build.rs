@@ -24,7 +24,7 @@ impl Built {
     }
 }
 
-/// The folder of the sources.
+/// The directory of the sources.
 pub fn sources() -> PathBuf {
     workspace().join("tests/programs")
 }

@@ -64,8 +64,8 @@ pub fn add(file: &Path, name: &str) -> [OsString; 2] {
     ["--add".into(), pair]
 }
 
-/// An empty folder of this test's own, removed when dropped. On tmpfs where there is one, as in the
-/// guest.
+/// An empty directory of this test's own, removed when dropped. On tmpfs where there is one, as in
+/// the guest.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -145,7 +145,7 @@ impl Program {
         self
     }
 
-    /// Runs it on this machine, in an empty folder.
+    /// Runs it on this machine, in an empty directory.
     pub fn native(&self) -> Output {
         let scratch = Scratch::new();
         let bin = Scratch::new();

@@ -131,7 +131,7 @@ impl Run {
         self
     }
 
-    /// The folder to run in.
+    /// The directory to run in.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self

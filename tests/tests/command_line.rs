@@ -144,7 +144,7 @@ fn version_help_and_completions() {
 
 #[test]
 fn the_executable_stands_alone() {
-    // Copied elsewhere, with nothing of the environment, in an empty folder.
+    // Copied elsewhere, with nothing of the environment, in an empty directory.
     let scratch = Scratch::new();
     let copy = scratch.path().join("alone");
     std::fs::copy(wasmlinux(), &copy).expect("a copy");

@@ -7,7 +7,7 @@ fn folder() -> PathBuf {
     workspace().join("tests/scripts")
 }
 
-/// A folder with the names of all of busybox's tools, for PATH.
+/// A directory with the names of all of busybox's tools, for PATH.
 fn tools(scratch: &Scratch) -> PathBuf {
     let folder = scratch.path().join("bin");
     std::fs::create_dir(&folder).unwrap();

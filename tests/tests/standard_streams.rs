@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use wasmlinux_tests::{Built, LIMIT, Output, Run, Scratch, add, wasmlinux};
 
-/// What bash says to a script in which `$W` is the product, in an empty folder.
+/// What bash says to a script in which `$W` is the product, in an empty directory.
 #[track_caller]
 fn script(text: &str) -> Output {
     let scratch = Scratch::new();

@@ -13,7 +13,7 @@ fn limited(limit: &str, options: &str) -> wasmlinux_tests::Output {
 /// The same as another user, if this one is root.
 fn limited_user(limit: &str) -> wasmlinux_tests::Output {
     let scratch = Scratch::new();
-    // Who else than root may not read the folder of the product.
+    // Who else than root may not read the directory of the product.
     let copy = scratch.path().join("wasmlinux");
     std::fs::copy(wasmlinux(), &copy).expect("a copy");
     let line = format!(

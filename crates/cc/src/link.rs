@@ -44,13 +44,13 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
             eprintln!("{name}: note: {note}");
         }
     }
-    let dir = tempfile::Builder::new().prefix("wasmlinux-cc-").tempdir().context("a folder for temporary files")?;
+    let dir = tempfile::Builder::new().prefix("wasmlinux-cc-").tempdir().context("a directory for temporary files")?;
     let mut args = Vec::new();
     let (mut objects, mut compiled) = (Vec::new(), Vec::new());
     for (i, input) in linker.args.iter().enumerate() {
         match input {
             Input::Source(source, language) => {
-                // Each in a folder of its own, under its own name: wasm-ld's messages show that.
+                // Each in a directory of its own, under its own name: wasm-ld's messages show that.
                 let folder = dir.path().join(i.to_string());
                 fs::create_dir(&folder)?;
                 let stem = Path::new(source).file_stem().unwrap_or_default();
@@ -299,7 +299,7 @@ fn explain(messages: &str, name: &str, dir: &Path) -> String {
     let mut out = String::new();
     let mut mismatch = false;
     for line in messages.lines() {
-        // Temporary objects lie in numbered folders.
+        // Temporary objects lie in numbered directories.
         let mut line = line.to_owned();
         while let Some(at) = line.find(&dir) {
             let rest = &line[at + dir.len()..];
@@ -328,7 +328,7 @@ fn explain(messages: &str, name: &str, dir: &Path) -> String {
             out += &format!("{name}: note: not a WebAssembly object: was it compiled for another machine?\n");
         } else if text.contains("unable to find library") {
             out += &format!(
-                "{name}: note: libraries have to be compiled by wasmlinux-cc, and their folder named with -L\n"
+                "{name}: note: libraries have to be compiled by wasmlinux-cc, and their directory named with -L\n"
             );
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// The tools of one run. Nothing is looked at before it is needed.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
-    /// The folder that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
+    /// The directory that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
     pub(crate) root: PathBuf,
     pub(crate) sysroot: PathBuf,
     pub(crate) clang: PathBuf,
@@ -18,11 +18,11 @@ pub(crate) struct Toolchain {
 
 impl Toolchain {
     /// Finds clang, and the sysroot: the option's, or WASMLINUX_SYSROOT's, or the one beside this
-    /// executable's folder.
+    /// executable's directory.
     pub(crate) fn find(sysroot: Option<&str>) -> Result<Toolchain> {
         let exe = std::env::current_exe().context("the place of this executable")?;
         let mut root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
-        // Where cargo puts the executable, the rest is in a folder beside.
+        // Where cargo puts the executable, the rest is in a directory beside.
         let guest = root.join("guest");
         if !root.join("sysroot").exists() && guest.join("sysroot").exists() {
             root = guest;

@@ -31,7 +31,7 @@ const FRAGMENTS: u64 = 8 << 20;
 /// What a tree takes of the guest's memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// Files, folders and links.
+    /// Files, directories and links.
     pub(crate) count: u64,
     /// Bytes of memory.
     pub(crate) memory: u64,

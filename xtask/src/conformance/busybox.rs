@@ -21,14 +21,14 @@ const LIMIT: Duration = Duration::from_secs(1200);
 /// Of what passes natively so much is to pass in the machine, in per cent.
 const GOAL: f64 = 98.0;
 /// Where the testsuite lies in both worlds: `runtest` looks for busybox and its configuration in
-/// the folder above.
+/// the directory above.
 const PLACE: &str = "/busybox";
 /// The environment of both. The tests that fetch pages from the Internet are off: their servers
 /// have changed.
 const ENVIRONMENT: [&str; 4] =
     ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "SHELL=/bin/sh", "SKIP_INTERNET_TESTS=1"];
 const SCRIPT: &str = "cd /busybox/testsuite && exec ./runtest -v";
-/// Makes a root of the folder in `$1`; the rest is the command.
+/// Makes a root of the directory in `$1`; the rest is the command.
 const ENTER: &str =
     r#"root=$1; shift; mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && exec chroot "$root" "$@""#;
 
@@ -171,7 +171,7 @@ pub(crate) fn native_busybox(build: &Build, task: &Task) -> Result<std::path::Pa
     Ok(node.out.join("busybox"))
 }
 
-/// A folder as `runtest` wants it.
+/// A directory as `runtest` wants it.
 fn suite(build: &Build, busybox: &Path, config: &Path, to: &Path) -> Result<()> {
     let source = build.done(Step::BusyboxSource)?.out;
     files::copy_tree(&source.join("testsuite"), &to.join("testsuite"))?;

@@ -221,7 +221,7 @@ impl Build {
         result
     }
 
-    /// A folder or file of the checkout.
+    /// A directory or file of the checkout.
     fn source(&self, path: &str) -> PathBuf {
         self.project.root.join(path)
     }

@@ -52,7 +52,7 @@ pub(crate) fn closure(root: &Path, name: &str) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// The folders of our own crates by their names.
+/// The directories of our own crates by their names.
 fn workspace_folders(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut folders = vec!["xtask".to_string(), "tests".into(), "bench".into()];
     for path in super::files::sorted(&root.join("crates"))? {
