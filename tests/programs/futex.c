@@ -1,4 +1,7 @@
-/* futex in its forms: wait, wake, bitsets, requeue, wake_op, timeouts, priority inheritance, between processes; and futex_waitv. */
+/*
+ * futex in its forms: wait, wake, bitsets, requeue, wake_op, timeouts, priority inheritance,
+ * between processes; and futex_waitv.
+ */
 #include "process.h"
 #include <linux/futex.h>
 #include <pthread.h>

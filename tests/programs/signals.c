@@ -1,4 +1,7 @@
-/* sigaction's flags, masks, nesting, siginfo, alternate stacks, waiting for signals, EINTR and restart; all of it in code that makes system calls. */
+/*
+ * sigaction's flags, masks, nesting, siginfo, alternate stacks, waiting for signals, EINTR and
+ * restart; all of it in code that makes system calls.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <poll.h>

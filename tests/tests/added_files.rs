@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use wasmlinux_tests::{Output, Run, Scratch, wasmlinux, wasmlinux_with};
 
-/// A folder of this many files of one line each.
+/// A directory of this many files of one line each.
 fn many(count: u32) -> Scratch {
     let scratch = Scratch::new();
     for n in 0..count {

@@ -295,7 +295,8 @@ fn streams_that_lead_elsewhere() {
     let mut terminal = host_shell();
     terminal.command("cd $(mktemp -d)");
     let both = "sh -c 'test -t 0 && echo terminal; echo text; echo error >&2' 2>file";
-    // The terminal that was asked for has both, as docker's; what wasmlinux itself says is in the file.
+    // The terminal that was asked for has both, as docker's; what wasmlinux itself says is in the
+    // file.
     terminal.line(&format!("$W run -t {both}"));
     let shown = terminal.expect("error\r\n");
     assert!(shown.ends_with("terminal\r\ntext\r\n"), "{shown}");

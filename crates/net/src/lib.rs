@@ -1,6 +1,7 @@
-//! A user-mode network: at the other end of the guest's wire there is no network, but a translator. It plays the gateway
-//! and every remote host, and turns the guest's connections into sockets of this process, and published ports of the host
-//! into connections to the guest. No privileges, no packets on the host's network that an ordinary program could not send.
+//! A user-mode network: at the other end of the guest's wire there is no network, but a translator.
+//! It plays the gateway and every remote host, and turns the guest's connections into sockets of
+//! this process, and published ports of the host into connections to the guest. No privileges, no
+//! packets on the host's network that an ordinary program could not send.
 //!
 //! ```text
 //!  guest ── virtio-net ── wire.rs ─┬─ tcp.rs   a flow: smoltcp's TCP on the guest's side, a socket on the host's
@@ -11,11 +12,25 @@
 //!  reactor.rs  the turns in which it is done      host.rs     what the protocols need for it
 //!  address.rs  who has which address      publish.rs  `-p`      reach.rs  what the guest may reach
 //! ```
+//! Ports are published as docker has it; [`Network::new`] opens them, and its device is plugged
+//! into a machine before [`Network::start`]:
+//!
+//! ```
+//! use wasmlinux_net::{Network, Publish, Reach, Share};
+//!
+//! let publish = Publish::parse("127.0.0.1:0:80/tcp")?;
+//! let network = Network::new(&publish, Reach::default(), Share { sockets: 64, buffers: 1 << 20 })?;
+//! assert_eq!(network.published()[0].guest, 80);
+//! assert_ne!(network.published()[0].host.port(), 0, "the host has chosen one");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //! Arrows of imports: network → backend → reactor → the protocols → host, wire, packet → the rest.
 #![forbid(unsafe_code)]
 
 mod address;
 mod backend;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod icmp;
 mod link;

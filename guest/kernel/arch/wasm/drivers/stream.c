@@ -17,7 +17,7 @@
 #include <linux/wait.h>
 #include <asm/host.h>
 
-#define STREAMS		(1U << MINORBITS)
+#define STREAMS		BIT(MINORBITS)
 /* Transfers up to this size go by the kernel's stack, longer ones by pages. */
 #define SMALL		256
 /*
@@ -38,7 +38,7 @@ static LIST_HEAD(streams);		/* changed under both */
 static DEFINE_MUTEX(streams_mutex);
 static DEFINE_SPINLOCK(streams_lock);	/* what the interrupt takes */
 
-static struct stream *find_stream(unsigned int number)
+static struct stream *stream_find(unsigned int number)
 {
 	struct stream *stream;
 
@@ -48,9 +48,9 @@ static struct stream *find_stream(unsigned int number)
 	return NULL;
 }
 
-static struct stream *get_stream(unsigned int number)
+static struct stream *stream_get(unsigned int number)
 {
-	struct stream *stream = find_stream(number);
+	struct stream *stream = stream_find(number);
 
 	if (stream) {
 		stream->users++;
@@ -75,7 +75,7 @@ static int stream_dev_open(struct inode *inode, struct file *file)
 	struct stream *stream;
 
 	mutex_lock(&streams_mutex);
-	stream = get_stream(iminor(inode));
+	stream = stream_get(iminor(inode));
 	mutex_unlock(&streams_mutex);
 	if (IS_ERR(stream))
 		return PTR_ERR(stream);
@@ -100,24 +100,24 @@ static int stream_dev_release(struct inode *inode, struct file *file)
 }
 
 /* A stream that the host has taken away is ready for everything: it fails. */
-static bool ready(struct stream *stream, int events)
+static bool stream_ready(struct stream *stream, int events)
 {
 	int state = host_stream_poll(stream->number);
 
 	return state < 0 || (state & events);
 }
 
-static int wait_for(struct stream *stream, struct kiocb *iocb, int events)
+static int stream_wait_for(struct stream *stream, struct kiocb *iocb, int events)
 {
 	if ((iocb->ki_filp->f_flags & O_NONBLOCK) ||
 	    (iocb->ki_flags & IOCB_NOWAIT))
 		return -EAGAIN;
-	return wait_event_interruptible(stream->wait, ready(stream, events));
+	return wait_event_interruptible(stream->wait, stream_ready(stream, events));
 }
 
 /* Bytes, 0 at the end, or an error; waits only for the first. */
-static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
-			    struct iov_iter *to, void *buf, size_t size)
+static ssize_t stream_read_through(struct stream *stream, struct kiocb *iocb,
+				   struct iov_iter *to, void *buf, size_t size)
 {
 	ssize_t done = 0;
 
@@ -140,7 +140,7 @@ static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
 		if (n == MACHINE_STREAM_AGAIN) {
 			if (done)
 				break;
-			err = wait_for(stream, iocb, MACHINE_STREAM_READABLE);
+			err = stream_wait_for(stream, iocb, MACHINE_STREAM_READABLE);
 			if (err)
 				return err;
 			continue;
@@ -159,8 +159,8 @@ static ssize_t read_through(struct stream *stream, struct kiocb *iocb,
 	return done;
 }
 
-static ssize_t write_through(struct stream *stream, struct kiocb *iocb,
-			     struct iov_iter *from, void *buf, size_t size)
+static ssize_t stream_write_through(struct stream *stream, struct kiocb *iocb,
+				    struct iov_iter *from, void *buf, size_t size)
 {
 	ssize_t done = 0;
 
@@ -180,7 +180,7 @@ static ssize_t write_through(struct stream *stream, struct kiocb *iocb,
 			}
 			err = n;
 			if (n == MACHINE_STREAM_AGAIN)
-				err = wait_for(stream, iocb, MACHINE_STREAM_WRITABLE);
+				err = stream_wait_for(stream, iocb, MACHINE_STREAM_WRITABLE);
 			if (n == MACHINE_STREAM_CLOSED)
 				send_sig(SIGPIPE, current, 0);
 			if (err) {
@@ -198,7 +198,7 @@ static ssize_t write_through(struct stream *stream, struct kiocb *iocb,
 typedef ssize_t (*transfer_fn)(struct stream *, struct kiocb *,
 			       struct iov_iter *, void *, size_t);
 
-static ssize_t transfer(struct kiocb *iocb, struct iov_iter *iter, transfer_fn fn)
+static ssize_t stream_transfer(struct kiocb *iocb, struct iov_iter *iter, transfer_fn fn)
 {
 	struct stream *stream = iocb->ki_filp->private_data;
 	unsigned int order = min(get_order(iov_iter_count(iter)), LARGE_ORDER);
@@ -222,15 +222,15 @@ static ssize_t transfer(struct kiocb *iocb, struct iov_iter *iter, transfer_fn f
 
 static ssize_t stream_dev_read(struct kiocb *iocb, struct iov_iter *to)
 {
-	return transfer(iocb, to, read_through);
+	return stream_transfer(iocb, to, stream_read_through);
 }
 
 static ssize_t stream_dev_write(struct kiocb *iocb, struct iov_iter *from)
 {
-	return transfer(iocb, from, write_through);
+	return stream_transfer(iocb, from, stream_write_through);
 }
 
-static __poll_t to_epoll(int state)
+static __poll_t stream_to_epoll(int state)
 {
 	__poll_t mask = 0;
 
@@ -252,7 +252,7 @@ static __poll_t stream_dev_poll(struct file *file, poll_table *table)
 	struct stream *stream = file->private_data;
 
 	poll_wait(file, &stream->wait, table);
-	return to_epoll(host_stream_poll(stream->number));
+	return stream_to_epoll(host_stream_poll(stream->number));
 }
 
 static const struct file_operations stream_fops = {
@@ -272,9 +272,9 @@ static irqreturn_t stream_interrupt(int irq, void *dev)
 
 	spin_lock(&streams_lock);
 	list_for_each_entry(stream, &streams, list)
-		if (waitqueue_active(&stream->wait))
+		if (wq_has_sleeper(&stream->wait))
 			wake_up_poll(&stream->wait,
-				     to_epoll(host_stream_poll(stream->number)));
+				     stream_to_epoll(host_stream_poll(stream->number)));
 	spin_unlock(&streams_lock);
 	return IRQ_HANDLED;
 }

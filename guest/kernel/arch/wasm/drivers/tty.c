@@ -26,7 +26,7 @@ struct line {
 	bool throttled;
 	struct delayed_work retry;	/* there was no memory for what came */
 
-	spinlock_t out_lock;
+	spinlock_t out_lock;		/* the writing side: what follows */
 	unsigned int room;		/* the host takes at least so much */
 	unsigned int used;		/* of out, never more than room */
 	bool closed;			/* the host reads no more */
@@ -36,7 +36,7 @@ struct line {
 static struct line lines[MACHINE_TERMINAL_LINES];
 
 /* Takes what has come as far as there is room for it, and notices the end. */
-static void receive(struct line *line)
+static void ttyw_receive(struct line *line)
 {
 	unsigned long flags;
 	u8 buf[CHUNK];
@@ -62,12 +62,12 @@ static void receive(struct line *line)
 		tty_port_tty_hangup(&line->port, false);
 }
 
-static void retry(struct work_struct *work)
+static void ttyw_retry(struct work_struct *work)
 {
-	receive(container_of(to_delayed_work(work), struct line, retry));
+	ttyw_receive(container_of(to_delayed_work(work), struct line, retry));
 }
 
-static irqreturn_t line_interrupt(int irq, void *dev)
+static irqreturn_t ttyw_interrupt(int irq, void *dev)
 {
 	struct line *line;
 	int state;
@@ -75,7 +75,7 @@ static irqreturn_t line_interrupt(int irq, void *dev)
 	for (line = lines; line < lines + MACHINE_TERMINAL_LINES; line++) {
 		if (!tty_port_initialized(&line->port))
 			continue;
-		receive(line);
+		ttyw_receive(line);
 		state = host_stream_poll(line->stream);
 		/* Nobody may read what came before the end. */
 		if (state < 0 || (line->throttled && (state & MACHINE_STREAM_READ_END)))
@@ -86,7 +86,7 @@ static irqreturn_t line_interrupt(int irq, void *dev)
 	return IRQ_HANDLED;
 }
 
-static int line_activate(struct tty_port *port, struct tty_struct *tty)
+static int ttyw_activate(struct tty_port *port, struct tty_struct *tty)
 {
 	struct line *line = container_of(port, struct line, port);
 
@@ -99,33 +99,33 @@ static int line_activate(struct tty_port *port, struct tty_struct *tty)
 	return 0;
 }
 
-static const struct tty_port_operations line_port_ops = {
-	.activate	= line_activate,
+static const struct tty_port_operations ttyw_port_ops = {
+	.activate	= ttyw_activate,
 };
 
-static int line_open(struct tty_struct *tty, struct file *file)
+static int ttyw_open(struct tty_struct *tty, struct file *file)
 {
 	struct line *line = &lines[tty->index];
 	int err = tty_port_open(&line->port, tty, file);
 
 	/* What came before was told to nobody. */
 	if (!err)
-		receive(line);
+		ttyw_receive(line);
 	return err;
 }
 
-static void line_close(struct tty_struct *tty, struct file *file)
+static void ttyw_close(struct tty_struct *tty, struct file *file)
 {
 	tty_port_close(&lines[tty->index].port, tty, file);
 }
 
-static void line_hangup(struct tty_struct *tty)
+static void ttyw_hangup(struct tty_struct *tty)
 {
 	tty_port_hangup(&lines[tty->index].port);
 }
 
 /* Hands over what was collected: there is room for it. */
-static void flush(struct line *line)
+static void ttyw_flush(struct line *line)
 {
 	if (line->used)
 		host_stream_write(line->stream, line->out, line->used);
@@ -137,12 +137,12 @@ static void flush(struct line *line)
  * Makes sure of room for so many bytes besides what is collected, if the host has
  * it; it sends an interrupt when it has more than it said. Returns what there is.
  */
-static unsigned int make_room(struct line *line, unsigned int wanted)
+static unsigned int ttyw_make_room(struct line *line, unsigned int wanted)
 {
 	if (line->room - line->used < wanted) {
 		int state;
 
-		flush(line);
+		ttyw_flush(line);
 		state = host_stream_poll(line->stream);
 		line->room = state < 0 ? 0 : state >> MACHINE_STREAM_ROOM_SHIFT;
 		line->closed = state < 0 || (state & MACHINE_STREAM_WRITE_END);
@@ -151,27 +151,27 @@ static unsigned int make_room(struct line *line, unsigned int wanted)
 }
 
 /* The line discipline writes each end of a line by itself, and calls flush_chars at the end. */
-static bool is_collected(struct tty_struct *tty)
+static bool ttyw_is_collected(struct tty_struct *tty)
 {
 	return O_OPOST(tty) && tty->ldisc->ops->num == N_TTY;
 }
 
-static ssize_t line_write(struct tty_struct *tty, const u8 *buf, size_t count)
+static ssize_t ttyw_write(struct tty_struct *tty, const u8 *buf, size_t count)
 {
 	struct line *line = &lines[tty->index];
 	ssize_t n;
 
 	spin_lock(&line->out_lock);
-	if (is_collected(tty) && count <= OUTPUT) {
-		n = min_t(size_t, count, make_room(line, count));
+	if (ttyw_is_collected(tty) && count <= OUTPUT) {
+		n = min_t(size_t, count, ttyw_make_room(line, count));
 		if (OUTPUT - line->used < n)
-			flush(line);
+			ttyw_flush(line);
 		memcpy(line->out + line->used, buf, n);
 		line->used += n;
 		if (line->closed)
 			n = -EIO;
 	} else {
-		flush(line);
+		ttyw_flush(line);
 		line->room = 0;
 		n = host_stream_write(line->stream, buf, count);
 		if (n == MACHINE_STREAM_AGAIN)
@@ -183,27 +183,27 @@ static ssize_t line_write(struct tty_struct *tty, const u8 *buf, size_t count)
 	return n;
 }
 
-static void line_flush_chars(struct tty_struct *tty)
+static void ttyw_flush_chars(struct tty_struct *tty)
 {
 	struct line *line = &lines[tty->index];
 
 	spin_lock(&line->out_lock);
-	flush(line);
+	ttyw_flush(line);
 	spin_unlock(&line->out_lock);
 }
 
-static unsigned int line_write_room(struct tty_struct *tty)
+static unsigned int ttyw_write_room(struct tty_struct *tty)
 {
 	struct line *line = &lines[tty->index];
 	unsigned int room;
 
 	spin_lock(&line->out_lock);
-	room = make_room(line, OUTPUT);
+	room = ttyw_make_room(line, OUTPUT);
 	spin_unlock(&line->out_lock);
 	return room;
 }
 
-static void line_throttle(struct tty_struct *tty)
+static void ttyw_throttle(struct tty_struct *tty)
 {
 	struct line *line = &lines[tty->index];
 	unsigned long flags;
@@ -213,7 +213,7 @@ static void line_throttle(struct tty_struct *tty)
 	spin_unlock_irqrestore(&line->lock, flags);
 }
 
-static void line_unthrottle(struct tty_struct *tty)
+static void ttyw_unthrottle(struct tty_struct *tty)
 {
 	struct line *line = &lines[tty->index];
 	unsigned long flags;
@@ -221,21 +221,21 @@ static void line_unthrottle(struct tty_struct *tty)
 	spin_lock_irqsave(&line->lock, flags);
 	line->throttled = false;
 	spin_unlock_irqrestore(&line->lock, flags);
-	receive(line);
+	ttyw_receive(line);
 }
 
-static const struct tty_operations line_ops = {
-	.open		= line_open,
-	.close		= line_close,
-	.hangup		= line_hangup,
-	.write		= line_write,
-	.flush_chars	= line_flush_chars,
-	.write_room	= line_write_room,
-	.throttle	= line_throttle,
-	.unthrottle	= line_unthrottle,
+static const struct tty_operations ttyw_ops = {
+	.open		= ttyw_open,
+	.close		= ttyw_close,
+	.hangup		= ttyw_hangup,
+	.write		= ttyw_write,
+	.flush_chars	= ttyw_flush_chars,
+	.write_room	= ttyw_write_room,
+	.throttle	= ttyw_throttle,
+	.unthrottle	= ttyw_unthrottle,
 };
 
-static int __init line_init(void)
+static int __init ttyw_init(void)
 {
 	struct tty_driver *driver;
 	int i, err;
@@ -251,22 +251,22 @@ static int __init line_init(void)
 	driver->init_termios = tty_std_termios;
 	driver->init_termios.c_iflag |= IUTF8;
 	driver->init_termios.c_cflag = B38400 | CS8 | CREAD | HUPCL | CLOCAL;
-	tty_set_operations(driver, &line_ops);
+	tty_set_operations(driver, &ttyw_ops);
 	for (i = 0; i < MACHINE_TERMINAL_LINES; i++) {
 		struct line *line = &lines[i];
 
 		tty_port_init(&line->port);
-		line->port.ops = &line_port_ops;
+		line->port.ops = &ttyw_port_ops;
 		line->stream = MACHINE_TERMINAL_STREAM + i;
 		spin_lock_init(&line->lock);
 		spin_lock_init(&line->out_lock);
-		INIT_DELAYED_WORK(&line->retry, retry);
+		INIT_DELAYED_WORK(&line->retry, ttyw_retry);
 		tty_port_link_device(&line->port, driver, i);
 	}
 	err = tty_register_driver(driver);
 	if (err)
 		goto put;
-	err = request_irq(MACHINE_IRQ_STREAM, line_interrupt, IRQF_SHARED,
+	err = request_irq(MACHINE_IRQ_STREAM, ttyw_interrupt, IRQF_SHARED,
 			  "terminal", lines);
 	if (!err)
 		return 0;
@@ -276,4 +276,4 @@ put:
 	tty_driver_kref_put(driver);
 	return err;
 }
-device_initcall(line_init);
+device_initcall(ttyw_init);

@@ -9,34 +9,34 @@
 #include <asm/host.h>
 #include "../../../drivers/tty/hvc/hvc_console.h"
 
-static ssize_t put_chars(uint32_t vtermno, const u8 *buf, size_t count)
+static ssize_t hvc_wasm_put_chars(u32 vtermno, const u8 *buf, size_t count)
 {
 	host_console_write(buf, count);
 	return count;
 }
 
-static ssize_t get_chars(uint32_t vtermno, u8 *buf, size_t count)
+static ssize_t hvc_wasm_get_chars(u32 vtermno, u8 *buf, size_t count)
 {
 	return 0;
 }
 
 /* As if input came by interrupt: khvcd does not poll for it. */
-static int notifier_add(struct hvc_struct *hp, int irq)
+static int hvc_wasm_notifier_add(struct hvc_struct *hp, int irq)
 {
 	hp->irq_requested = 1;
 	return 0;
 }
 
-static void notifier_del(struct hvc_struct *hp, int irq)
+static void hvc_wasm_notifier_del(struct hvc_struct *hp, int irq)
 {
 }
 
 static const struct hv_ops hvc_wasm_ops = {
-	.get_chars	= get_chars,
-	.put_chars	= put_chars,
-	.notifier_add	= notifier_add,
-	.notifier_del	= notifier_del,
-	.notifier_hangup = notifier_del,
+	.get_chars	= hvc_wasm_get_chars,
+	.put_chars	= hvc_wasm_put_chars,
+	.notifier_add	= hvc_wasm_notifier_add,
+	.notifier_del	= hvc_wasm_notifier_del,
+	.notifier_hangup = hvc_wasm_notifier_del,
 };
 
 static int __init hvc_wasm_console_init(void)
