@@ -31,6 +31,7 @@ pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) 
 }
 
 /// What [`set_processor`] was told: null, or valid. Async-signal-safe.
+#[inline]
 pub(crate) fn processor() -> (*const Interrupts, Alarm) {
     PROCESSOR.get()
 }

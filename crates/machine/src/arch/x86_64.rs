@@ -95,6 +95,7 @@ const POP_RBP: u8 = 0x5d;
 ///
 /// # Safety
 /// From `start` to `pc` and its byte there is compiled code, mapped readable.
+#[inline]
 pub(crate) unsafe fn is_unclear_return(start: usize, pc: usize) -> bool {
     // SAFETY: by this function's contract.
     let byte = |at: usize| unsafe { (at as *const u8).read() };
@@ -107,6 +108,7 @@ pub(crate) unsafe fn is_unclear_return(start: usize, pc: usize) -> bool {
 ///
 /// # Safety
 /// From `start` to `pc` and its byte there is compiled code, mapped readable.
+#[inline]
 pub(crate) unsafe fn return_address(start: usize, pc: usize) -> Option<usize> {
     match pc - start {
         0 => Some(0),
@@ -174,6 +176,7 @@ unsafe extern "C" {
 /// In a signal's handler, on the stack of that code, whose frames can be walked from `pc` and `fp`.
 /// `code` is a function of that instance, compiled by the engine; `ret` an [`EPILOGUE`]'s last
 /// instruction in the same module.
+#[inline]
 pub(crate) unsafe fn call_injected(
     code: usize,
     context: usize,

@@ -3,6 +3,7 @@ use super::signals::{interrupt_signal, this_thread};
 use std::{io, mem, ptr, time::Duration};
 
 /// Nanoseconds of the host's clock that only goes forward. Async-signal-safe.
+#[inline]
 pub(crate) fn monotonic() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a structure of ours; a clock that every Linux has, so the call does not fail.
