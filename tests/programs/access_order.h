@@ -85,7 +85,7 @@ static void strike(int signal)
 
 	(void)signal;
 	strikes++;
-	/* A round has one strike: what the loop saw of one and the next one saw of the loop is no order. */
+	/* A round has one strike: what the loop saw of one, the next may not see of the loop. */
 	if ((kind == 2 || kind == 3) && at == n)
 		return;
 	switch (kind) {

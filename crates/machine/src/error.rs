@@ -96,7 +96,7 @@ pub enum Outcome {
     Reboot,
     /// The kernel panicked; its messages are on the console.
     Panic,
-    /// [`Machine::power_off`] pulled the plug.
+    /// [`Machine::power_off`](crate::Machine::power_off) pulled the plug.
     Unplugged,
     /// The machine itself failed, with what is known about it.
     Failed(String),

@@ -51,11 +51,11 @@ pub(crate) struct UserContext {
     pub(crate) abort: Callee,
     /// The program's `_signal`
     pub(crate) signal: Option<Callee>,
-    /// See [`interrupts::DEFER_MAX`].
+    /// How often, up to now: see `DEFER_MAX` in `interrupts.rs`.
     pub(crate) deferred: Cell<u32>,
     /// If the program can throw.
     pub(crate) exceptions: Option<Exceptions>,
-    /// See [`interrupts::MISSED_MAX`].
+    /// How often, up to now: see `MISSED_MAX` in `interrupts.rs`.
     pub(crate) missed: Cell<u32>,
     /// Single steps that were made up to here: see [`interrupts::found`].
     pub(crate) steps: Cell<u32>,
