@@ -20,7 +20,7 @@ fn limited_user(limit: &str) -> wasmlinux_tests::Output {
         "user=; [ $(id -u) != 0 ] || user='setpriv --reuid 65533 --regid 65533 --clear-groups'
         ulimit {limit} && exec $user \"$0\" run -m 64m --network none echo ok"
     );
-    let run = Run::new("bash".as_ref()).args(["-c", &line]).arg(copy).env("HOME", "");
+    let run = Run::new("bash".as_ref()).args(["-c", &line]).arg(copy).env("HOME", "").env("XDG_CACHE_HOME", "");
     run.output()
 }
 
