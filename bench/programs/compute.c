@@ -1,4 +1,7 @@
-/* Computing without the kernel: milliseconds for each of six small programs. What they compute is printed, so that none of it can be left out. */
+/*
+ * Computing without the kernel: milliseconds for each of six small programs. What they compute is
+ * printed, so that none of it can be left out.
+ */
 #include "measure.h"
 
 static uint32_t sieve(void)

@@ -1,4 +1,7 @@
-/* Measuring: the best of several batches is what a thing costs; the rest is what else the machine does. */
+/*
+ * Measuring: the best of several batches is what a thing costs; the rest is what else the machine
+ * does.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +17,9 @@ static inline double now_ns(void)
 }
 
 /*
- * Prints "NAME VALUE": nanoseconds for one of `n` rounds of `body`, the least of `batches` batches. A system on which that would
- * take longer than a second, as a first try of a hundredth of the rounds tells, does fewer rounds.
+ * Prints "NAME VALUE": nanoseconds for one of `n` rounds of `body`, the least of `batches` batches.
+ * A system on which that would take longer than a second, as a first try of a hundredth of the
+ * rounds tells, does fewer rounds.
  */
 #define MEASURE(name, batches, n, body) do { \
 		double least_ = 1e300; \

@@ -42,7 +42,10 @@ static double first_touch(void)
 	return t0;
 }
 
-/* A fault of the guest costs a signal, the kernel's work and a mapping of the host; it is put beside a host's mapping of as much, populated. */
+/*
+ * A fault of the guest costs a signal, the kernel's work and a mapping of the host; it is put
+ * beside a host's mapping of as much, populated.
+ */
 static double fault(void)
 {
 	char *m = mmap(NULL, TOUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

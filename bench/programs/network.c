@@ -1,7 +1,8 @@
 /*
- * TCP. `network` measures the loopback: megabytes a second, and nanoseconds there and back. `network serve PORT` does what
- * each connection's first byte asks for: S takes everything and says so by a byte at the end, G and 8 bytes
- * (little-endian) give so many bytes, E sends back whatever comes.
+ * TCP. `network` measures the loopback: megabytes a second, and nanoseconds there and back.
+ * `network serve PORT` does what each connection's first byte asks for: S takes everything and says
+ * so by a byte at the end, G and 8 bytes (little-endian) give so many bytes, E sends back whatever
+ * comes.
  */
 #define _GNU_SOURCE
 #include "measure.h"

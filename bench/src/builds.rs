@@ -50,7 +50,8 @@ pub(crate) fn kernel_after_a_change() -> Row {
     Row::new("kernel, one file of ours changed", "s", Some(Target::Most(30.0))).of(all())
 }
 
-/// `cargo xtask run` with nothing built or cached; what is downloaded stays where Cargo and apt keep it.
+/// `cargo xtask run` with nothing built or cached; what is downloaded stays where Cargo and apt
+/// keep it.
 pub(crate) fn from_nothing() -> Row {
     let all = || -> Result<f64> {
         let dir = workspace().join("target/bench/from-nothing");

@@ -95,8 +95,8 @@ fn prompt_after(command: &Command) -> Result<f64> {
     Ok(1e3 * took)
 }
 
-/// Of a shell at its prompt: megabytes resident, how much of a processor it uses in percent, and milliseconds from a key to
-/// its echo.
+/// Of a shell at its prompt: megabytes resident, how much of a processor it uses in percent, and
+/// milliseconds from a key to its echo.
 fn watched(command: &Command) -> Result<(f64, f64, f64)> {
     let mut terminal = Terminal::run(command)?;
     terminal.expect(PROMPT)?;

@@ -1,7 +1,8 @@
 //! Measures WasmLinux beside native Linux, in one run: `cargo xtask bench`.
 //!
-//! One C source is built by clang for this machine and by `wasmlinux-cc` for the guest; runs alternate, and medians are
-//! compared. Other work on the machine makes all figures worse; the ratios suffer least.
+//! One C source is built by clang for this machine and by `wasmlinux-cc` for the guest; runs
+//! alternate, and medians are compared. Other work on the machine makes all figures worse; the
+//! ratios suffer least.
 #![deny(unsafe_code)]
 mod against;
 mod builds;
@@ -22,7 +23,8 @@ struct Options {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
-    /// Measure builds too: the kernel after a change of one file, and everything from nothing (minutes)
+    /// Measure builds too: the kernel after a change of one file, and everything from nothing
+    /// (minutes)
     #[arg(long)]
     full: bool,
     /// Measure this system too; its Debian package has to be installed

@@ -157,7 +157,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// An empty table, whose rows are printed as they come if `prints` is set, with columns for these other systems.
+    /// An empty table, whose rows are printed as they come if `prints` is set, with columns for
+    /// these other systems.
     pub(crate) fn new(prints: bool, others: Vec<String>) -> Self {
         if prints {
             let heads: String = others.iter().map(|name| format!(" {name:>9} |")).collect();

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command};
 
-/// O_NOCTTY of Linux on every architecture but a few old ones: the terminal is not to become this process's own.
+/// O_NOCTTY of Linux on every architecture but a few old ones: the terminal is not to become this
+/// process's own.
 const O_NOCTTY: i32 = 0o400;
 
 /// A program in a terminal of its own; killed when dropped.
@@ -25,7 +26,8 @@ impl Terminal {
         grantpt(&master).and_then(|()| unlockpt(&master)).context("no pseudoterminal")?;
         let path = OsString::from_vec(ptsname(&master, Vec::new())?.into_bytes());
         let slave = OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(path)?;
-        // Makes the terminal the session's own, which the standard library cannot; then it is the program.
+        // Makes the terminal the session's own, which the standard library cannot; then it is the
+        // program.
         let mut session = Command::new("setsid");
         session.arg("--ctty").arg(command.get_program()).args(command.get_args()).env("TERM", "xterm");
         let (input, output) = (slave.try_clone()?, slave.try_clone()?);

@@ -1,7 +1,7 @@
 //! Finds the bundle (kernel, base root file system, compiled programs) that goes into the library.
 //!
-//! `WASMLINUX_BUNDLE` names it. Without one the library builds all the same, and says so when a machine is to boot:
-//! `cargo check` and the tests of the rest need no guest.
+//! `WASMLINUX_BUNDLE` names it. Without one the library builds all the same, and says so when a
+//! machine is to boot: `cargo check` and the tests of the rest need no guest.
 use std::path::PathBuf;
 use std::{env, fs};
 

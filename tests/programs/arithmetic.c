@@ -1,4 +1,7 @@
-/* What compilers leave to their support library, and corners of C: 64 and 128 bits, conversions, shifts, structures, atomics, builtins. */
+/*
+ * What compilers leave to their support library, and corners of C: 64 and 128 bits, conversions,
+ * shifts, structures, atomics, builtins.
+ */
 #include "common.h"
 #include <complex.h>
 #include <fenv.h>

@@ -1,14 +1,24 @@
 /*
- * Wild pointers to every system call that takes one. A table is printed: call, pointer, result; the errno must be native Linux's.
- * What a call needs besides its pointer is good, so that the pointer is what fails. Run in an empty folder, as root.
+ * Wild pointers to every system call that takes one. A table is printed: call, pointer, result; the
+ * errno must be native Linux's. What a call needs besides its pointer is good, so that the pointer
+ * is what fails. Run in an empty directory, as root.
  *
  * Left out, with reasons:
- *   execve(at) with a good path, exit, vfork, rt_sigreturn: do not return; their pointers are those of others.
- *   clone, clone3, set_tid_address, set_robust_list, rseq, get_robust_list: the pointer is kept, or the C library's own.
- *   brk, mmap, munmap, mprotect, mremap, madvise, msync, mlock, mincore(address): the pointer is a number there; `map` below tests some.
+ *   execve(at) with a good path, exit, vfork, rt_sigreturn: do not return; their pointers are those
+ *   of others.
+ *
+ *   clone, clone3, set_tid_address, set_robust_list, rseq, get_robust_list: the pointer is kept, or
+ *   the C library's own.
+ *
+ *   brk, mmap, munmap, mprotect, mremap, madvise, msync, mlock, mincore(address): the pointer is a
+ *   number there; `map` below tests some.
+ *
  *   syslog: what it copies depends on the log.
+ *
  *   reboot, kexec, swapon, acct, pivot_root: harmful to the native machine if a check were missing.
- *   System calls that one of the two kernels has not configured (bpf, io_uring, keys, SysV IPC, mq, perf, modules, landlock): print ENOSYS.
+ *
+ *   System calls that one of the two kernels has not configured (bpf, io_uring, keys, SysV IPC, mq,
+ *   perf, modules, landlock): print ENOSYS.
  */
 #include "common.h"
 #include <fcntl.h>
@@ -20,7 +30,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* Where 32-bit systems have a name of their own for what takes 64-bit times or offsets, it is the counterpart. */
+/*
+ * Where 32-bit systems have a name of their own for what takes 64-bit times or offsets, it is the
+ * counterpart.
+ */
 #ifdef SYS_clock_gettime64
 #define NR_clock_gettime SYS_clock_gettime64
 #define NR_clock_settime SYS_clock_settime64

@@ -1,4 +1,6 @@
-/* fork where a library calls the program back, and in functions that are named as a library's own. */
+/*
+ * fork where a library calls the program back, and in functions that are named as a library's own.
+ */
 #include "process.h"
 #include <dirent.h>
 #include <ftw.h>

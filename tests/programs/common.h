@@ -1,4 +1,7 @@
-/* What the programs share: results printed with the call that gave them, and errno by its name, since numbers differ between systems. */
+/*
+ * What the programs share: results printed with the call that gave them, and errno by its name,
+ * since numbers differ between systems.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,7 @@
-/* What a kernel may be configured without: kcmp, time namespaces, dnotify, fanotify, userfaultfd, AIO, keys, landlock, io. */
+/*
+ * What a kernel may be configured without: kcmp, time namespaces, dnotify, fanotify, userfaultfd,
+ * AIO, keys, landlock, io.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <linux/aio_abi.h>

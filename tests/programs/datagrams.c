@@ -1,5 +1,5 @@
-// What keeps the borders of messages keeps them wherever their bytes lie: over a border of pages, in
-// pages that are not there yet, in pieces.
+// What keeps the borders of messages keeps them wherever their bytes lie: over a border of pages,
+// in pages that are not there yet, in pieces.
 #include "common.h"
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,8 @@
-/* The kernel is entered from every depth of the native stack, as far as calls go: the process dies of SIGSEGV there, or goes on, and
- * nothing else happens. The calls have no frame in the program's own memory, so it is the native stack that they use up. */
+/*
+ * The kernel is entered from every depth of the native stack, as far as calls go: the process dies
+ * of SIGSEGV there, or goes on, and nothing else happens. The calls have no frame in the program's
+ * own memory, so it is the native stack that they use up.
+ */
 #include "process.h"
 #include <sys/syscall.h>
 #include <sys/time.h>

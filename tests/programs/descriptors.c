@@ -1,4 +1,7 @@
-/* Descriptors: dup, fcntl, pipes, FIFOs, select, poll, epoll, eventfd, locks, limits. Run in an empty folder. */
+/*
+ * Descriptors: dup, fcntl, pipes, FIFOs, select, poll, epoll, eventfd, locks, limits. Run in an
+ * empty directory.
+ */
 #include "common.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -63,7 +66,10 @@ int main(void)
 	SAY(write(p[0], "x", 1));
 	SAY(read(p[1], buf, 1));
 	SAY(lseek(p[0], 0, SEEK_SET));
-	/* pipes hold 16 pages: with a page of 64 KiB more than natively, so only that it fills is compared */
+	/*
+	 * pipes hold 16 pages: with a page of 64 KiB more than natively, so only that it fills is
+	 * compared
+	 */
 	memset(buf, 'p', sizeof buf);
 	long long filled = 0;
 	for (ssize_t w; (w = write(p[1], buf, 4096)) > 0;)
@@ -115,7 +121,10 @@ int main(void)
 	write(q[1], "y", 1);
 	SAY(select(q[0] + 1, &r, NULL, NULL, NULL));
 	FD_ZERO(&r);
-	/* a low one: beyond the size of the table of descriptors, which is inherited, select() does not look */
+	/*
+	 * a low one: beyond the size of the table of descriptors, which is inherited, select() does
+	 * not look
+	 */
 	FD_SET(29, &r);
 	SAY(select(30, &r, NULL, NULL, &zero));
 	SAY(select(-1, NULL, NULL, NULL, &zero));

@@ -1,6 +1,7 @@
 /*
- * Runs commands one after the other in one machine: each COMMAND [ARG...] [-- COMMAND [ARG...]]...; says how each ended.
- * That something runs after a crash is how a test sees that the machine lives on.
+ * Runs commands one after the other in one machine: each COMMAND [ARG...] [-- COMMAND [ARG...]]...;
+ * says how each ended. That something runs after a crash is how a test sees that the machine lives
+ * on.
  */
 #include "common.h"
 #include <spawn.h>

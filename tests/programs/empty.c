@@ -1,4 +1,7 @@
-/* Starts itself with no argument, not even argv[0], and no environment: Linux makes argc 1 and argv[0] "". */
+/*
+ * Starts itself with no argument, not even argv[0], and no environment: Linux makes argc 1 and
+ * argv[0] "".
+ */
 #include "common.h"
 #include <spawn.h>
 #include <sys/wait.h>

@@ -1,4 +1,7 @@
-/* execve in its forms: arguments, environment, #!, fexecve, close-on-exec, PATH, threads, limits, errors. Run in an empty folder. */
+/*
+ * execve in its forms: arguments, environment, #!, fexecve, close-on-exec, PATH, threads, limits,
+ * errors. Run in an empty directory.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,7 @@
-/* What programs for Linux expect of their library beyond the standards: words, calls, GNU's functions. */
+/*
+ * What programs for Linux expect of their library beyond the standards: words, calls, GNU's
+ * functions.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Regular files: open modes, positions, holes, sizes, vectors. Run in an empty folder. */
+/* Regular files: open modes, positions, holes, sizes, vectors. Run in an empty directory. */
 #include "common.h"
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,4 +1,7 @@
-/* fork from any depth: recursion, setjmp frames, callbacks, function pointers, threads; children of children. */
+/*
+ * fork from any depth: recursion, setjmp frames, callbacks, function pointers, threads; children of
+ * children.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <setjmp.h>

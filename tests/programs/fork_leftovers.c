@@ -1,4 +1,7 @@
-/* Children in turn, which the host gives the address range of the last: none may find in it what another had there. */
+/*
+ * Children in turn, which the host gives the address range of the last: none may find in it what
+ * another had there.
+ */
 #include "process.h"
 #include <setjmp.h>
 

@@ -1,4 +1,7 @@
-/* futex in its forms: wait, wake, bitsets, requeue, wake_op, timeouts, priority inheritance, between processes; and futex_waitv. */
+/*
+ * futex in its forms: wait, wake, bitsets, requeue, wake_op, timeouts, priority inheritance,
+ * between processes; and futex_waitv.
+ */
 #include "process.h"
 #include <linux/futex.h>
 #include <pthread.h>
@@ -56,7 +59,7 @@ static void start(pthread_t *t, int n, void *(*f)(void *), void *arg)
 	woken = 0;
 	for (int i = 0; i < n; i++)
 		MUST(pthread_create(&t[i], NULL, f, arg) == 0);
-	pause_ms(30);
+	until_others_sleep();
 }
 
 static void wait_woken(uint32_t n)
@@ -158,7 +161,7 @@ int main(void)
 			futex(shared, FUTEX_WAIT, 0, NULL, NULL, 0);
 		_exit(*shared);
 	});
-	pause_ms(20);
+	until_asleep(child);
 	__atomic_store_n(shared, 5, __ATOMIC_SEQ_CST);
 	SAY(futex(shared, FUTEX_WAKE, 10, NULL, NULL, 0));
 	puts(fate_of(child));

@@ -2,11 +2,13 @@
  * Takes as much of the host as it can, as an ordinary user.
  *
  *	maps N K	N processes that each read K shared pages which are not neighbours
- *	stacks N D	N processes that each call D functions deep without using memory, and stay there
+ *	stacks N D	N processes that each call D functions deep without using memory, and
+ *			stay there
  *	idles N D	as stacks, but they return before they stay
  *	execs N PROGRAM	N processes that execute a program
  *
- * Says how many got what they wanted, and what the others were told. Then another process must get what everybody gets.
+ * Says how many got what they wanted, and what the others were told. Then another process must get
+ * what everybody gets.
  */
 #include "common.h"
 #include <fcntl.h>

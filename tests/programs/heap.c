@@ -1,4 +1,7 @@
-/* The heap and the stack: brk and sbrk, malloc under load, stacks that grow, their limit, big frames. */
+/*
+ * The heap and the stack: brk and sbrk, malloc under load, stacks that grow, their limit, big
+ * frames.
+ */
 #include "process.h"
 #include <sys/resource.h>
 #include <sys/syscall.h>

@@ -1,4 +1,7 @@
-/* The C library at large: standard I/O, memory, sorting, strings, wide characters, patterns, formatted errors. */
+/*
+ * The C library at large: standard I/O, memory, sorting, strings, wide characters, patterns,
+ * formatted errors.
+ */
 #include "common.h"
 #include <ctype.h>
 #include <fcntl.h>

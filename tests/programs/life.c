@@ -1,4 +1,7 @@
-/* Constructors, destructors, atexit, and what exit and _exit do with buffers. The argument chooses the end. */
+/*
+ * Constructors, destructors, atexit, and what exit and _exit do with buffers. The argument chooses
+ * the end.
+ */
 #include "common.h"
 
 static int order;

@@ -1,6 +1,6 @@
 /*
- * Devices, rules and filters of a network that a kernel may be configured without: TUN, veth, bridge, rules of routing, diagnosis of
- * sockets, nftables; in a network of their own.
+ * Devices, rules and filters of a network that a kernel may be configured without: TUN, veth,
+ * bridge, rules of routing, diagnosis of sockets, nftables; in a network of their own.
  */
 #include "process.h"
 #include <arpa/inet.h>

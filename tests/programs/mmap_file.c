@@ -1,4 +1,7 @@
-/* Mappings of files: the page cache seen from both sides, private copies, ends of files. Run in an empty folder. */
+/*
+ * Mappings of files: the page cache seen from both sides, private copies, ends of files. Run in an
+ * empty directory.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,4 +1,7 @@
-/* mprotect: parts, growth and loss of rights, with memory that has been written, that is shared after fork, that has never been touched. */
+/*
+ * mprotect: parts, growth and loss of rights, with memory that has been written, that is shared
+ * after fork, that has never been touched.
+ */
 #include "process.h"
 
 #define RW (PROT_READ | PROT_WRITE)

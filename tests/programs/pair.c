@@ -1,4 +1,6 @@
-/* Two processes at once: they play a ball through pipes, then one streams megabytes to the other. */
+/*
+ * Two processes at once: they play a ball through pipes, then one streams megabytes to the other.
+ */
 #include "common.h"
 #include <fcntl.h>
 #include <spawn.h>

@@ -1,11 +1,12 @@
 /*
- * A peer for the network tests. `peer echo PORT`: serves TCP and UDP on PORT over IPv4 and IPv6, and sends back what
- * comes, until it is killed; a TCP connection is ended when its peer has ended its side and all is sent back.
- * `peer get HOST PORT`: connects, ends its side, copies what comes to its output.
- * `peer put HOST PORT`: copies its input to the connection, ends its side, waits for the end.
- * `peer ask HOST PORT TEXT`: sends a datagram, prints the answer.
- * `peer bulk PORT`: serves two connections one after the other. The first begins with a count of bytes (64 bits,
- * little-endian, a multiple of the block) and gets so many; what the second sends is taken. Prints the hash of each.
+ * A peer for the network tests. `peer echo PORT`: serves TCP and UDP on PORT over IPv4 and IPv6,
+ * and sends back what comes, until it is killed; a TCP connection is ended when its peer has ended
+ * its side and all is sent back. `peer get HOST PORT`: connects, ends its side, copies what comes
+ * to its output. `peer put HOST PORT`: copies its input to the connection, ends its side, waits for
+ * the end. `peer ask HOST PORT TEXT`: sends a datagram, prints the answer. `peer bulk PORT`: serves
+ * two connections one after the other. The first begins with a count of bytes (64 bits,
+ * little-endian, a multiple of the block) and gets so many; what the second sends is taken. Prints
+ * the hash of each.
  */
 #include <arpa/inet.h>
 #include <errno.h>

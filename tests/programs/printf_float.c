@@ -39,8 +39,9 @@ int main(void)
 	for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
 		for (size_t v = 0; v < n; v++) {
 			/*
-			 * %a of a subnormal: C leaves the leading digit free (glibc 0x0.8p-1022, musl 0x1p-1023).
-			 * With a precision that rounds the leading digit up: likewise 0x1.0p+1 and 0x2.0p+0.
+			 * %a of a subnormal: C leaves the leading digit free (glibc 0x0.8p-1022,
+			 * musl 0x1p-1023). With a precision that rounds the leading digit up:
+			 * likewise 0x1.0p+1 and 0x2.0p+0.
 			 */
 			if (strchr("aA", formats[f][strcspn(formats[f], "aA")]) && formats[f][strcspn(formats[f], "aA")]) {
 				if (fpclassify(values[v]) == FP_SUBNORMAL)

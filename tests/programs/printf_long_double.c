@@ -1,6 +1,7 @@
 /*
- * long double is x87's 80 bits natively and binary128 here, so only values that both hold exactly, in formats that do not show
- * what is beyond, can be compared; %La shows the formats' different leading digits and is left out.
+ * long double is x87's 80 bits natively and binary128 here, so only values that both hold exactly,
+ * in formats that do not show what is beyond, can be compared; %La shows the formats' different
+ * leading digits and is left out.
  */
 #include "common.h"
 #include <float.h>

@@ -1,7 +1,9 @@
 /* Children, how they end, and what an access to memory does. */
 #include "common.h"
+#include <dirent.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* A status in words. */
@@ -77,3 +79,48 @@ static inline void pause_ms(int ms)
 
 #define PAGE ((size_t)sysconf(_SC_PAGESIZE))
 #define countof(a) (sizeof(a) / sizeof *(a))
+
+/* The state of a task, as ps shows it. */
+static inline char state_of(const char *stat)
+{
+	FILE *file = fopen(stat, "r");
+	char state = 0;
+
+	if (file) {
+		MUST(fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+		fclose(file);
+	}
+	return state;
+}
+
+/* Waits until a process sleeps. */
+static inline void until_asleep(pid_t pid)
+{
+	char path[48];
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	while (state_of(path) != 'S')
+		pause_ms(1);
+}
+
+/* Waits until all other threads of this process sleep. */
+static inline void until_others_sleep(void)
+{
+	for (int awake = 1; awake; awake ? pause_ms(1) : (void)0) {
+		DIR *tasks = opendir("/proc/self/task");
+		struct dirent *task;
+
+		awake = 0;
+		MUST(tasks);
+		while ((task = readdir(tasks))) {
+			char path[300], state;
+
+			if (atoi(task->d_name) == 0 || atoi(task->d_name) == (pid_t)syscall(SYS_gettid))
+				continue;
+			snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
+			state = state_of(path);
+			awake |= state && state != 'S';
+		}
+		closedir(tasks);
+	}
+}

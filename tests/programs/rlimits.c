@@ -23,7 +23,10 @@ int main(void)
 	r = (struct rlimit){ 10, 5 };
 	SAY(setrlimit(RLIMIT_CORE, &r));
 	r = (struct rlimit){ 0, RLIM_INFINITY };
-	/* files; the results are said when the limit is off again, since they may go to a file themselves */
+	/*
+	 * files; the results are said when the limit is off again, since they may go to a file
+	 * themselves
+	 */
 	IN_CHILD({
 		signal(SIGXFSZ, note);
 		struct rlimit before;

@@ -6,8 +6,8 @@
 #include <math.h>
 
 /*
- * What a conversion sets errno to, where C says it: not for text that is no number (musl says EINVAL), nor for a subnormal that is not
- * exact (glibc says ERANGE).
+ * What a conversion sets errno to, where C says it: not for text that is no number (musl says
+ * EINVAL), nor for a subnormal that is not exact (glibc says ERANGE).
  */
 static const char *range_name(int e, double d)
 {

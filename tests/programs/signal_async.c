@@ -1,4 +1,7 @@
-/* Signals to code that makes no system call: handlers, jumps out of them, timers, masks, default actions, threads, preemption. */
+/*
+ * Signals to code that makes no system call: handlers, jumps out of them, timers, masks, default
+ * actions, threads, preemption.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,7 +12,10 @@ static volatile sig_atomic_t count, last;
 static volatile uint64_t state;
 static sigjmp_buf env;
 
-/* Computes without end or call until a handler has set the flag. (Loops that store nothing are in volatile_spin.c.) */
+/*
+ * Computes without end or call until a handler has set the flag. (Loops that store nothing are in
+ * volatile_spin.c.)
+ */
 static uint64_t __attribute__((noinline)) compute_until(volatile sig_atomic_t *flag, int n)
 {
 	uint64_t x = 88172645463325252ull;

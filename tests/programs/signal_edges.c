@@ -1,4 +1,7 @@
-/* Jumps out of handlers that interrupt functions at their first and last instructions: the frame is not there, or not any more. */
+/*
+ * Jumps out of handlers that interrupt functions at their first and last instructions: the frame is
+ * not there, or not any more.
+ */
 #include "process.h"
 #include <setjmp.h>
 #include <sys/time.h>

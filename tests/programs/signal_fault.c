@@ -1,4 +1,7 @@
-/* Handlers of faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL; si_code and si_addr; retry after a repair, jumps, alternate stacks. */
+/*
+ * Handlers of faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL; si_code and si_addr; retry after a repair,
+ * jumps, alternate stacks.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <setjmp.h>
@@ -57,7 +60,10 @@ static int __attribute__((noinline)) deep(int n)
 	return n == 0 ? 0 : deep(n + 1) + frame[0];
 }
 
-/* Not in main: a function that calls setjmp must fault in a call, or in an access or division (docs/abi.md). */
+/*
+ * Not in main: a function that calls setjmp must fault in a call, or in an access or division
+ * (docs/abi.md).
+ */
 static void __attribute__((noinline)) trap(void)
 {
 	if (!zero)

@@ -1,4 +1,6 @@
-/* Signals that are due together: all their handlers begin before any returns, the last one first. */
+/*
+ * Signals that are due together: all their handlers begin before any returns, the last one first.
+ */
 #include "process.h"
 
 static char trace[300];

@@ -1,4 +1,7 @@
-/* sigaction's flags, masks, nesting, siginfo, alternate stacks, waiting for signals, EINTR and restart; all of it in code that makes system calls. */
+/*
+ * sigaction's flags, masks, nesting, siginfo, alternate stacks, waiting for signals, EINTR and
+ * restart; all of it in code that makes system calls.
+ */
 #include "process.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -97,20 +100,6 @@ static void errno_changer(int signal)
 {
 	(void)signal;
 	errno = ERANGE;
-}
-
-/* Waits until a process sleeps. */
-static void until_asleep(pid_t pid)
-{
-	char path[32], state = 0;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	while (state != 'S') {
-		FILE *file = fopen(path, "r");
-		MUST(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-		fclose(file);
-		pause_ms(1);
-	}
 }
 
 /* A child that sends a signal after so long, and not before we sleep: however late we get to it. */

@@ -1,4 +1,7 @@
-/* qsort() and qsort_r(): order, order among equals (as glibc has it), elements of all sizes, none and one. */
+/*
+ * qsort() and qsort_r(): order, order among equals (as glibc has it), elements of all sizes, none
+ * and one.
+ */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

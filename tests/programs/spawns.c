@@ -1,4 +1,7 @@
-/* Starts as many processes and threads as a line of its input says, says "done", and reads the next line. With an argument it ends at once. */
+/*
+ * Starts as many processes and threads as a line of its input says, says "done", and reads the next
+ * line. With an argument it ends at once.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <spawn.h>

@@ -1,4 +1,6 @@
-/* Starts itself 256 times, each with another exit status, and by signals; waits in different ways. */
+/*
+ * Starts itself 256 times, each with another exit status, and by signals; waits in different ways.
+ */
 #include "common.h"
 #include <signal.h>
 #include <spawn.h>

@@ -1,7 +1,9 @@
 /*
- * A stress: stress SECONDS SEED. Workers do at random, from a seed, what a Unix does under load: fork, exec, spawn, threads, pipes, mappings, signals, files, kills. Each act
- * checks what it must find: patterns in memory, statuses, the contents of pipes. What does not hold is said, and the status is 1. A third argument names the one act
- * to do. With four it is a program that a worker executes.
+ * A stress: stress SECONDS SEED. Workers do at random, from a seed, what a Unix does under load:
+ * fork, exec, spawn, threads, pipes, mappings, signals, files, kills. Each act checks what it must
+ * find: patterns in memory, statuses, the contents of pipes. What does not hold is said, and the
+ * status is 1. A third argument names the one act to do. With four it is a program that a worker
+ * executes.
  */
 #include "process.h"
 #include <fcntl.h>
@@ -296,7 +298,9 @@ static void act_mappings(void)
 		case 1: {
 			size_t n = m[i].n + page;
 			char *p = mremap(m[i].p, m[i].n, n, MREMAP_MAYMOVE);
-			/* shared memory does not grow past its object, but its address range does */
+			/*
+			 * shared memory does not grow past its object, but its address range does
+			 */
 			HOLDS(p != MAP_FAILED && matches(p, m[i].n, m[i].key));
 			HOLDS(munmap(p + m[i].n, page) == 0);
 			m[i].p = p;

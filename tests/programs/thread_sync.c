@@ -1,4 +1,7 @@
-/* Mutexes of all kinds, condition variables, read-write locks, barriers, semaphores, spin locks; between processes too. */
+/*
+ * Mutexes of all kinds, condition variables, read-write locks, barriers, semaphores, spin locks;
+ * between processes too.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <semaphore.h>

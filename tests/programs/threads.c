@@ -1,4 +1,7 @@
-/* POSIX threads: create, join, detach, attributes, thread-local data, once, keys, kill, names, many at once. */
+/*
+ * POSIX threads: create, join, detach, attributes, thread-local data, once, keys, kill, names, many
+ * at once.
+ */
 #include "process.h"
 #include <limits.h>
 #include <pthread.h>

@@ -1,4 +1,6 @@
-/* Timers that signal: alarm, setitimer, timer_create, timerfd; overruns, and signals to one thread. */
+/*
+ * Timers that signal: alarm, setitimer, timer_create, timerfd; overruns, and signals to one thread.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <sys/syscall.h>

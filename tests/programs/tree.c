@@ -1,4 +1,4 @@
-/* Folders, links, metadata. Run in an empty folder. */
+/* Directories, links, metadata. Run in an empty directory. */
 #include "common.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ static void show(const char *path)
 		printf("%s: %s\n", path, ename(errno));
 		return;
 	}
-	/* a folder's size is the file system's own affair */
+	/* a directory's size is the file system's own affair */
 	printf("%s: mode %o links %ld uid %d gid %d size %lld\n", path, st.st_mode, (long)st.st_nlink, (int)st.st_uid, (int)st.st_gid,
 	       S_ISDIR(st.st_mode) ? 0ll : (long long)st.st_size);
 }
@@ -70,7 +70,7 @@ int main(void)
 	struct statvfs vfs;
 	int fd;
 
-	/* whose mode is known, unlike that of the folder that we are started in */
+	/* whose mode is known, unlike that of the directory that we are started in */
 	umask(022);
 	SAY(mkdir("root", 0755));
 	SAY(chdir("root"));
@@ -157,7 +157,7 @@ int main(void)
 	times[0].tv_nsec = 1000000000;
 	SAY(utimensat(AT_FDCWD, "private", times, 0));
 
-	/* by descriptor of a folder */
+	/* by descriptor of a directory */
 	fd = open("d", O_RDONLY | O_DIRECTORY);
 	SAY(mkdirat(fd, "sub", 0755));
 	SAY(close(openat(fd, "sub/x", O_CREAT | O_RDWR, 0600)));
@@ -172,7 +172,10 @@ int main(void)
 	SAY(fstatat(fd, "", &st, AT_EMPTY_PATH));
 	SAY(S_ISDIR(st.st_mode));
 	SAY(faccessat(fd, "file", R_OK, 0));
-	/* struct statx has one layout everywhere, and not every libc has it: nlink at 16, mode at 28, size at 40 */
+	/*
+	 * struct statx has one layout everywhere, and not every libc has it: nlink at 16, mode at
+	 * 28, size at 40
+	 */
 	uint32_t sx[64];
 	SAY(syscall(SYS_statx, fd, "file", 0, 0x7ff, sx));
 	printf("%u %o %u\n", sx[4], sx[7] & 0xffff, sx[10]);
@@ -200,7 +203,7 @@ int main(void)
 	printf("%s\n", buf + strlen(before));
 	SAY(realpath("d/loop", buf) == NULL);
 
-	/* move folders about */
+	/* move directories about */
 	SAY(mkdir("m1", 0755));
 	SAY(mkdir("m1/in", 0755));
 	SAY(rename("m1", "m1/in/self"));

@@ -1,4 +1,7 @@
-/* Loops that only read what a handler or another thread changes, and reads around a fault whose handler changes it. */
+/*
+ * Loops that only read what a handler or another thread changes, and reads around a fault whose
+ * handler changes it.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <sys/mman.h>

@@ -1,4 +1,7 @@
-/* wait4 and waitid in all forms, zombies, orphans, subreapers, SIGCHLD ignored, exit of processes with threads. */
+/*
+ * wait4 and waitid in all forms, zombies, orphans, subreapers, SIGCHLD ignored, exit of processes
+ * with threads.
+ */
 #include "process.h"
 #include <pthread.h>
 #include <sys/prctl.h>

@@ -24,7 +24,7 @@ impl Built {
     }
 }
 
-/// The folder of the sources.
+/// The directory of the sources.
 pub fn sources() -> PathBuf {
     workspace().join("tests/programs")
 }
@@ -40,7 +40,8 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     build(&wasmlinux_cc(), name, "guest", &[])
 }
 
-/// The executable that `cc` makes of a source: found under the hash of all it is made from, or compiled now.
+/// The executable that `cc` makes of a source: found under the hash of all it is made from, or
+/// compiled now.
 fn build(cc: &Path, name: &str, kind: &str, more: &[&str]) -> PathBuf {
     let source = sources().join(name).with_extension("c");
     let mut hash = DefaultHasher::new();
@@ -51,7 +52,8 @@ fn build(cc: &Path, name: &str, kind: &str, more: &[&str]) -> PathBuf {
         std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut hash);
     }
     if kind == "guest" {
-        // The compiler and the libc that it links are the product under test: what they build changes with them.
+        // The compiler and the libc that it links are the product under test: what they build
+        // changes with them.
         for file in [cc, &workspace().join("target/guest/sysroot/lib/libc.a")] {
             if let Ok(meta) = std::fs::metadata(file) {
                 (meta.len(), meta.modified().ok()).hash(&mut hash);

@@ -28,7 +28,8 @@ pub fn file(name: &str, replacements: &[(&str, &str)]) -> Vec<u8> {
     module(&replacements.iter().fold(text, |text, (from, to)| text.replace(from, to)))
 }
 
-/// Runs a command in a machine in which the program is `/bin/hostile`, with the kernel's messages shown.
+/// Runs a command in a machine in which the program is `/bin/hostile`, with the kernel's messages
+/// shown.
 pub fn run(scratch: &Scratch, program: &[u8], command: &[&str]) -> Run {
     use std::os::unix::fs::PermissionsExt;
     let file = scratch.file("hostile", program);

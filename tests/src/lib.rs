@@ -1,8 +1,10 @@
-//! The harness of the tests: programs in C are built twice, for this machine and for WasmLinux, and must say the same.
+//! The harness of the tests: programs in C are built twice, for this machine and for WasmLinux, and
+//! must say the same.
 //!
-//! The native run is the oracle. A [`Program`] is one such source of `programs/` with its arguments, environment and
-//! input; [`Program::agree`] runs it in both worlds and compares. [`guest`] runs any command line of `wasmlinux`.
-//! Everything that runs has a time limit, after which its whole process group is killed and the test fails.
+//! The native run is the oracle. A [`Program`] is one such source of `programs/` with its
+//! arguments, environment and input; [`Program::agree`] runs it in both worlds and compares.
+//! [`guest`] runs any command line of `wasmlinux`. Everything that runs has a time limit, after
+//! which its whole process group is killed and the test fails.
 mod build;
 pub mod hostile;
 pub mod module;
@@ -26,7 +28,8 @@ pub fn workspace() -> PathBuf {
     tests.parent().expect("the tests are a folder of the workspace").to_path_buf()
 }
 
-/// A file of the product, which `variable` of the environment may name instead. Panics if there is none.
+/// A file of the product, which `variable` of the environment may name instead. Panics if there is
+/// none.
 fn product(variable: &str, path: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(|| workspace().join("target").join(path), PathBuf::from);
     assert!(path.exists(), "{} is missing: run `cargo xtask build` first, or set {variable}", path.display());
@@ -61,7 +64,8 @@ pub fn add(file: &Path, name: &str) -> [OsString; 2] {
     ["--add".into(), pair]
 }
 
-/// An empty folder of this test's own, removed when dropped. On tmpfs where there is one, as in the guest.
+/// An empty directory of this test's own, removed when dropped. On tmpfs where there is one, as in
+/// the guest.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -141,7 +145,7 @@ impl Program {
         self
     }
 
-    /// Runs it on this machine, in an empty folder.
+    /// Runs it on this machine, in an empty directory.
     pub fn native(&self) -> Output {
         let scratch = Scratch::new();
         let bin = Scratch::new();
@@ -175,7 +179,8 @@ impl Program {
         run.arg("--").arg(&self.name).args(&self.args).stdin(self.stdin.clone()).output()
     }
 
-    /// Runs it in both worlds; panics unless output, errors and exit status are equal. Returns the guest's.
+    /// Runs it in both worlds; panics unless output, errors and exit status are equal. Returns the
+    /// guest's.
     pub fn agree(&self) -> Output {
         let (native, guest) = (self.native(), self.guest());
         guest.expect_same(&native, &self.name);

@@ -1,4 +1,5 @@
-//! Modules of WebAssembly by the byte: what no compiler would make, for the tests of hostile programs.
+//! Modules of WebAssembly by the byte: what no compiler would make, for the tests of hostile
+//! programs.
 
 /// A module under construction: sections in the order of the binary format.
 #[derive(Clone, Default)]
@@ -83,8 +84,8 @@ impl Module {
         self
     }
 
-    /// The smallest program for WasmLinux: `_start`, function 2 of type 1, is `code`. Function 0 is the system call, function 1 a
-    /// spare one, of type 2: `() → ()`, with `spare` as its body.
+    /// The smallest program for WasmLinux: `_start`, function 2 of type 1, is `code`. Function 0 is
+    /// the system call, function 1 a spare one, of type 2: `() → ()`, with `spare` as its body.
     pub fn program(code: &[u8], spare: Vec<u8>) -> Self {
         let global = |mutable: u8, value: i32| [&[0x7f, mutable][..], &constant(value), &[0x0b]].concat();
         let export = |text: &str, kind: u8, index: u8| [name(text), vec![kind, index]].concat();

@@ -102,11 +102,12 @@ impl Writer<'_> {
         self.put(")");
     }
 
-    /// Any system call but those that would end what watches: the program is nobody's, in a session of
-    /// its own.
+    /// Any system call but those that would end what watches: the program is nobody's, in a session
+    /// of its own.
     fn syscall(&mut self, depth: u32) {
         let mut number = self.random.below(460);
-        // sched_setscheduler and its kin are let be: a program above all others is a full stop, not a fault.
+        // sched_setscheduler and its kin are let be: a program above all others is a full stop, not
+        // a fault.
         if [118, 119, 274].contains(&number) {
             number = 172;
         }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long anything may run before it counts as hung. Nothing here needs a tenth of it.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Run {
         self
     }
 
-    /// The folder to run in.
+    /// The directory to run in.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
@@ -155,7 +155,8 @@ impl Run {
         self.reading(usize::MAX, Duration::ZERO)
     }
 
-    /// Runs it to its end, but begins to read its output only after `wait`, and closes it after `most` bytes.
+    /// Runs it to its end, but begins to read its output only after `wait`, and closes it after
+    /// `most` bytes.
     #[track_caller]
     pub fn reading(mut self, most: usize, wait: Duration) -> Output {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -205,8 +206,9 @@ fn streams(child: &mut Child) -> (impl Write + Send + use<>, impl Read + Send + 
     (child.stdin.take().expect(missing), child.stdout.take().expect(missing), child.stderr.take().expect(missing))
 }
 
-/// Kills a process group. By the shell, which every system has: a crate for it would give the engine's own dependencies other features than the
-/// product has, and so have the engine compiled a second time.
+/// Kills a process group. By the shell, which every system has: a crate for it would give the
+/// engine's own dependencies other features than the product has, and so have the engine compiled a
+/// second time.
 fn kill_group(group: u32) {
     let status = Command::new("sh").arg("-c").arg(format!("kill -KILL -{group}")).status();
     assert!(status.is_ok_and(|s| s.success()), "cannot kill process group {group}");

@@ -1,4 +1,5 @@
-//! A person at a terminal: a program, mostly `wasmlinux`, behind a pseudoterminal, typed at and looked at.
+//! A person at a terminal: a program, mostly `wasmlinux`, behind a pseudoterminal, typed at and
+//! looked at.
 use crate::{LIMIT, wasmlinux};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -14,10 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// O_NOCTTY of Linux on every architecture but a few old ones: the terminal is not to become this process's own.
+/// O_NOCTTY of Linux on every architecture but a few old ones: the terminal is not to become this
+/// process's own.
 const O_NOCTTY: i32 = 0o400;
 
-/// A terminal with `wasmlinux run` or another program in it, as the leader of a session of its own. What still runs when it is dropped is killed.
+/// A terminal with `wasmlinux run` or another program in it, as the leader of a session of its own.
+/// What still runs when it is dropped is killed.
 pub struct Terminal {
     master: File,
     slave: File,

@@ -120,7 +120,8 @@ fn the_system_shows_itself() {
     assert_eq!(one, "init\n");
     let stat = guest(["cat", "/proc/self/stat"]).output().text();
     let fields: Vec<&str> = stat.split(' ').collect();
-    // The command leads a session of its own: pid, process group and session are one number, its parent is init.
+    // The command leads a session of its own: pid, process group and session are one number, its
+    // parent is init.
     assert!(fields[0] == fields[4] && fields[0] == fields[5] && fields[3] == "1", "{stat}");
 }
 

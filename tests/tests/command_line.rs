@@ -144,7 +144,7 @@ fn version_help_and_completions() {
 
 #[test]
 fn the_executable_stands_alone() {
-    // Copied elsewhere, with nothing of the environment, in an empty folder.
+    // Copied elsewhere, with nothing of the environment, in an empty directory.
     let scratch = Scratch::new();
     let copy = scratch.path().join("alone");
     std::fs::copy(wasmlinux(), &copy).expect("a copy");
@@ -152,7 +152,8 @@ fn the_executable_stands_alone() {
     assert!(run.output().expect_status(0).text().to_lowercase().contains("hello"));
 }
 
-/// One line on standard error that says something about `about`, this exit status, and no trace of the program's inside.
+/// One line on standard error that says something about `about`, this exit status, and no trace of
+/// the program's inside.
 #[track_caller]
 fn complains(output: &Output, status: i32, about: &[&str]) {
     output.expect_status(status);
@@ -321,7 +322,8 @@ fn a_failing_kernel_says_where() {
         let argument = format!("provoke={how}");
         let output = wasmlinux_with(["run", "--kernel-log", "--kernel-arg", &argument, "cat"]).stdin("x").output();
         let errors = output.errors();
-        // A task of the kernel that dies is the end of nothing but itself, unless the kernel panics of it.
+        // A task of the kernel that dies is the end of nothing but itself, unless the kernel panics
+        // of it.
         assert!([0, 123].contains(&output.status), "{how}: status {}: {errors}", output.status);
         assert!(errors.contains(name), "{how}: no function {name} in {errors}");
         if how == "panic" {

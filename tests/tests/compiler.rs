@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use wasmlinux_tests::{Output, Run, Scratch, add, wasmlinux_cc, wasmlinux_with};
 
-/// A folder with sources, and the driver that works in it.
+/// A directory with sources, and the driver that works in it.
 struct Driver(Scratch);
 
 impl Driver {

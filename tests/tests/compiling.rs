@@ -117,7 +117,7 @@ fn what_takes_too_much_memory_is_refused() {
     refused(merges(49_000, 1000), " MiB of memory");
 }
 
-/// Files of compiled code in a folder.
+/// Files of compiled code in a directory.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).map(|entries| entries.map(|entry| entry.expect("an entry").path()).collect());
     entries.unwrap_or_default()

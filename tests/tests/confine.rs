@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use wasmlinux_tests::{Scratch, wasmlinux, wasmlinux_with};
 
-/// What the machine's process must not be able to do: `attempts` of `crates/machine/src/confine.rs`.
+/// What the machine's process must not be able to do: `attempts` of `crates/machine/src/host/confine.rs`.
 const ATTEMPTS: [&str; 27] = [
     "open a file",
     "open a file, the old way",

@@ -52,7 +52,8 @@ fn protected_pages() {
 fn calls_through_wild_pointers() {
     dies(&["call", "0"], 139);
     dies(&["call", "0x7fffff0"], 139);
-    // Native code runs on through a pointer of another type; WebAssembly traps, which docs/abi.md makes this signal.
+    // Native code runs on through a pointer of another type; WebAssembly traps, which docs/abi.md
+    // makes this signal.
     Program::new("crash").args(["mistyped"]).guest().expect_status(139);
 }
 
@@ -70,13 +71,15 @@ fn abort_and_signals_to_self() {
 #[test]
 fn recursion_without_end() {
     dies(&["recursion"], 139);
-    // gcc makes a loop of this; what it uses up in the guest is the machine's stack and not the program's.
+    // gcc makes a loop of this; what it uses up in the guest is the machine's stack and not the
+    // program's.
     Program::new("crash").args(["recursion-without-memory"]).guest().expect_status(139);
 }
 
 #[test]
 fn the_kernel_entered_at_the_end_of_the_stack() {
-    // Natively there is no such stack: only what becomes of the machine counts, whose kernel would complain on standard error.
+    // Natively there is no such stack: only what becomes of the machine counts, whose kernel would
+    // complain on standard error.
     for way in ["call", "page", "many pages", "divide", "handler", "timer"] {
         let guest = Program::new("deep_entries").args([way]).guest();
         assert_eq!(guest.expect_status(0).text(), format!("{way}: 0 wrong\n"));
@@ -86,7 +89,8 @@ fn the_kernel_entered_at_the_end_of_the_stack() {
 
 #[test]
 fn a_program_that_only_fills_memory_is_interrupted() {
-    // It is in a routine of the host's nearly always; others have their turn all the same, and a signal reaches it.
+    // It is in a routine of the host's nearly always; others have their turn all the same, and a
+    // signal reaches it.
     let script =
         "filling & for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.1; done; kill -9 $!; wait $!; echo $?";
     let filling = wasmlinux_tests::Built::new("filling").guest;
@@ -133,7 +137,8 @@ fn good() -> Module {
     Module::program(&Module::exit(33), nothing())
 }
 
-/// Runs a hostile program, then a good one in the same machine; returns what became of the hostile one.
+/// Runs a hostile program, then a good one in the same machine; returns what became of the hostile
+/// one.
 fn hostile(name: &str, bytes: &[u8]) -> String {
     let scratch = Scratch::new();
     let file = scratch.file(name, bytes);
@@ -163,7 +168,8 @@ fn the_smallest_program() {
 
 #[test]
 fn a_start_function_does_not_run_unseen() {
-    // Code before _start would run where the kernel does not expect any: the file is refused, or the function is left out.
+    // Code before _start would run where the kernel does not expect any: the file is refused, or
+    // the function is left out.
     let endless =
         Module::program(&Module::exit(33), body(&[0], &[0x03, 0x40, 0x0c, 0, 0x0b])).raw(section::START, vec![1]);
     let fate = hostile("start", &endless.bytes());
@@ -225,7 +231,8 @@ fn wild_data_is_refused_or_faults() {
 
 #[test]
 fn noise_for_a_module_is_refused() {
-    // Sections that contradict each other, sizes that lie, bytes changed at random: the kernel says ENOEXEC, nothing falls.
+    // Sections that contradict each other, sizes that lie, bytes changed at random: the kernel says
+    // ENOEXEC, nothing falls.
     let good = good().bytes();
     let mut seed = 7_u32;
     for round in 0..20 {

@@ -166,7 +166,8 @@ fn an_exception_that_nobody_catches_ends_the_program() {
     assert_eq!(fate(&module(text)).0, 134);
 }
 
-/// Programs that do anything, many in one machine: it goes on, and its kernel finds no fault in itself.
+/// Programs that do anything, many in one machine: it goes on, and its kernel finds no fault in
+/// itself.
 #[test]
 fn random_programs() {
     const TOGETHER: u64 = 12;

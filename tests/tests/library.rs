@@ -8,7 +8,8 @@ use wasmlinux_tests::{LIMIT, Scratch};
 const GETPID: u32 = 172;
 const LSEEK_BADFD: u32 = 62;
 
-/// A machine, up; and the end of this test's process if it takes too long, for a machine that hangs cannot be waited for.
+/// A machine, up; and the end of this test's process if it takes too long, for a machine that hangs
+/// cannot be waited for.
 fn boot() -> Machine {
     std::thread::spawn(|| {
         std::thread::sleep(LIMIT);
@@ -289,8 +290,9 @@ fn a_kernel_that_hangs_is_switched_off() {
     assert!(boot().command("true").status().expect("true").success(), "others live");
 }
 
-/// SIGSEGV that somebody sends to a process with a machine in it, or that a thread of its own makes of
-/// itself, is no fault of the machine's: it ends the process, also while a program faults all the time.
+/// SIGSEGV that somebody sends to a process with a machine in it, or that a thread of its own makes
+/// of itself, is no fault of the machine's: it ends the process, also while a program faults all
+/// the time.
 #[test]
 fn a_fault_of_another_thread_is_not_the_machines() {
     const ROLE: &str = "WASMLINUX_TESTS_FAULT";

@@ -1,4 +1,5 @@
-//! What a machine takes of the host: `docs/limits.md` says how much that is at most, and these hold it against programs that want more.
+//! What a machine takes of the host: `docs/limits.md` says how much that is at most, and these hold
+//! it against programs that want more.
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +34,8 @@ impl Peak {
     }
 }
 
-/// Runs `greedy` with these arguments in a machine, beside a program; what it said, and what the machine took meanwhile.
+/// Runs `greedy` with these arguments in a machine, beside a program; what it said, and what the
+/// machine took meanwhile.
 fn greedy(args: &[&str], program: Option<&[u8]>) -> (String, Peak) {
     let scratch = Scratch::new();
     let file = scratch.file("hostile", program.unwrap_or_default());
@@ -72,8 +74,8 @@ fn greedy(args: &[&str], program: Option<&[u8]>) -> (String, Peak) {
     (text, peak)
 }
 
-/// KiB of memory of its own that a machine may have, by `docs/limits.md`, without network, exceptions and the compiler: stacks, tables,
-/// tasks, and what any machine has.
+/// KiB of memory of its own that a machine may have, by `docs/limits.md`, without network,
+/// exceptions and the compiler: stacks, tables, tasks, and what any machine has.
 fn most_memory() -> u64 {
     let tasks = MEMORY * 8 + 128;
     (MEMORY << 10) * 2 + tasks * (128 + 64) + (64 << 10)

@@ -1,4 +1,5 @@
-//! A Linux to live in, from outside: telnet, servers and clients of busybox, bulk data, many machines, floods.
+//! A Linux to live in, from outside: telnet, servers and clients of busybox, bulk data, many
+//! machines, floods.
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,8 @@ use wasmlinux_tests::{Built, LIMIT, Telnet, Terminal};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The end of this test's process if it takes too long, for a machine that hangs cannot be waited for.
+/// The end of this test's process if it takes too long, for a machine that hangs cannot be waited
+/// for.
 fn watchdog() {
     thread::spawn(|| {
         thread::sleep(2 * LIMIT);
@@ -122,7 +124,8 @@ fn ten_logins_at_once() {
 const BLOCK: usize = 65536;
 const TOTAL: u64 = 1 << 30;
 
-/// A hash that sees a change of any bit and of any order, at memory's speed: the peer of the guest has the same.
+/// A hash that sees a change of any bit and of any order, at memory's speed: the peer of the guest
+/// has the same.
 fn hash(state: u64, block: &[u8]) -> u64 {
     block.as_chunks::<8>().0.iter().fold(state, |state, word| {
         (state ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)

@@ -1,5 +1,5 @@
-//! The network: published ports, connections to the outside, and what is refused. The peers are `programs/peer.c` in the
-//! guest, and sockets of this process.
+//! The network: published ports, connections to the outside, and what is refused. The peers are
+//! `programs/peer.c` in the guest, and sockets of this process.
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{self, Command};
@@ -362,7 +362,8 @@ fn names() {
     let script = "hostname -f; nslookup host.internal | sed -n 's/^Address: //p' | sort; nslookup -type=a HOST.internal 10.0.2.3 | tail -n 2";
     let output = wasmlinux_with(["run", "--network", "user,host", "--", "sh", "-c", script]).output();
     output.expect("wasmlinux\n10.0.2.2\nfd00::2\nAddress: 10.0.2.2\n\n");
-    // Another name; one that the user has given an address already; and one without a file of names.
+    // Another name; one that the user has given an address already; and one without a file of
+    // names.
     wasmlinux_with(["run", "--hostname", "box", "--", "hostname", "-f"]).output().expect("box\n");
     let scratch = Scratch::new();
     let mut add = scratch.file("hosts", "127.0.0.1 localhost\n10.0.2.15\tbox.example box # mine\n").into_os_string();

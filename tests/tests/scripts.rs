@@ -1,4 +1,5 @@
-//! Shell scripts of `scripts/`: in the guest they must say what the host's busybox says, with busybox's tools in both worlds.
+//! Shell scripts of `scripts/`: in the guest they must say what the host's busybox says, with
+//! busybox's tools in both worlds.
 use std::path::{Path, PathBuf};
 use wasmlinux_tests::{Run, Scratch, wasmlinux_with, workspace};
 
@@ -6,7 +7,7 @@ fn folder() -> PathBuf {
     workspace().join("tests/scripts")
 }
 
-/// A folder with the names of all of busybox's tools, for PATH.
+/// A directory with the names of all of busybox's tools, for PATH.
 fn tools(scratch: &Scratch) -> PathBuf {
     let folder = scratch.path().join("bin");
     std::fs::create_dir(&folder).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use wasmlinux_tests::{Built, LIMIT, Output, Run, Scratch, add, wasmlinux};
 
-/// What bash says to a script in which `$W` is the product, in an empty folder.
+/// What bash says to a script in which `$W` is the product, in an empty directory.
 #[track_caller]
 fn script(text: &str) -> Output {
     let scratch = Scratch::new();
@@ -28,8 +28,8 @@ fn what_is_not_read_stays() {
     script("printf abcdef | { $W run dd bs=1 count=2 2>/dev/null; echo; cat; }").expect("ab\ncdef");
     // Looking is not taking.
     script("printf abc | { $W run sh -c 'sleep 0.2; read -t 0; echo $?'; cat; }").expect("0\nabc");
-    // Two that read from one pipe share it. Each reads a record at once: the `read` of a shell takes
-    // byte by byte, so that two of them tear lines apart, natively too.
+    // Two that read from one pipe share it. Each reads a record at once: the `read` of a shell
+    // takes byte by byte, so that two of them tear lines apart, natively too.
     let both = "seq -w 20 | { for i in 1 2; do $W run sh -c 'while r=$(dd bs=3 count=1 2>/dev/null); [ $r ]; do echo $r; sleep 0.02; done' & done; wait; } | sort -n";
     script(both).expect(&(1..=20).map(|n| format!("{n:02}\n")).collect::<String>());
 }

@@ -1,4 +1,5 @@
-//! A machine under load: acts at random without a wrong result or a complaint of the kernel, and nothing kept of what has ended.
+//! A machine under load: acts at random without a wrong result or a complaint of the kernel, and
+//! nothing kept of what has ended.
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

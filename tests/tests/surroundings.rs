@@ -1,4 +1,5 @@
-//! What a process inherits: limits and signals that whoever started it has left, and guests whose text wants to reach the terminal.
+//! What a process inherits: limits and signals that whoever started it has left, and guests whose
+//! text wants to reach the terminal.
 use std::time::{Duration, Instant};
 use wasmlinux_tests::module::{Module, body, name, section};
 use wasmlinux_tests::{Built, Run, Scratch, add, wasmlinux, wasmlinux_with};
@@ -12,14 +13,14 @@ fn limited(limit: &str, options: &str) -> wasmlinux_tests::Output {
 /// The same as another user, if this one is root.
 fn limited_user(limit: &str) -> wasmlinux_tests::Output {
     let scratch = Scratch::new();
-    // Who else than root may not read the folder of the product.
+    // Who else than root may not read the directory of the product.
     let copy = scratch.path().join("wasmlinux");
     std::fs::copy(wasmlinux(), &copy).expect("a copy");
     let line = format!(
         "user=; [ $(id -u) != 0 ] || user='setpriv --reuid 65533 --regid 65533 --clear-groups'
         ulimit {limit} && exec $user \"$0\" run -m 64m --network none echo ok"
     );
-    let run = Run::new("bash".as_ref()).args(["-c", &line]).arg(copy).env("HOME", "");
+    let run = Run::new("bash".as_ref()).args(["-c", &line]).arg(copy).env("HOME", "").env("XDG_CACHE_HOME", "");
     run.output()
 }
 

@@ -1,4 +1,5 @@
-//! Memory, processes, threads, signals and limits of a Unix: programs that must say natively and in the guest the same.
+//! Memory, processes, threads, signals and limits of a Unix: programs that must say natively and in
+//! the guest the same.
 use wasmlinux_tests::{Built, Program, add, guest, wasmlinux_with};
 
 /// A test for each program of that name.
@@ -85,8 +86,8 @@ mod system {
         assert!(text.contains("\ntmpfs /\n") && text.ends_with("\ntmpfs tmpfs\n"), "{text}");
     }
 
-    /// The kernel knows by the versions of inodes which programs it has loaded: also after the limits
-    /// of the root file system have been set.
+    /// The kernel knows by the versions of inodes which programs it has loaded: also after the
+    /// limits of the root file system have been set.
     #[test]
     fn a_program_is_loaded_once() {
         let program = Built::new("hello").guest;

@@ -1,6 +1,8 @@
-//! `cargo xtask test --conformance`: the kernel's own selftests, built for both worlds, run in both, in a table; then busybox's.
+//! `cargo xtask test --conformance`: the kernel's own selftests, built for both worlds, run in
+//! both, in a table; then busybox's.
 //!
-//! What is run, and for each exclusion why, is in `tests/conformance/selftests.txt`; the table is `docs/conformance.md`.
+//! What is run, and for each exclusion why, is in `tests/conformance/selftests.txt`; the table is
+//! `docs/conformance.md`.
 
 pub(crate) mod busybox;
 
@@ -81,7 +83,8 @@ impl Outcome {
 /// Where the page's second part begins.
 const SECOND: &str = "## Busybox's own testsuite";
 
-/// Runs everything, or only the part `selftests` or `busybox`, and writes the tables. Fails if something passes natively only and no note says why.
+/// Runs everything, or only the part `selftests` or `busybox`, and writes the tables. Fails if
+/// something passes natively only and no note says why.
 pub(crate) fn run(build: &Build, parts: &[String]) -> Result<ExitCode> {
     if let Some(part) = parts.iter().find(|part| !["selftests", "busybox"].contains(&part.as_str())) {
         bail!("no part {part} of the conformance tests: there are selftests and busybox");
@@ -99,9 +102,43 @@ pub(crate) fn run(build: &Build, parts: &[String]) -> Result<ExitCode> {
         (applets, fails) = (text, fails || worse);
         second = &applets;
     }
-    files::write(&page, format!("{first}\n{second}"))?;
+    files::write(&page, wrapped(&format!("{first}\n{second}")))?;
     println!("see {TABLE}");
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The page with its paragraphs in lines of 100 columns, as `cargo xtask check` has it; a name
+/// between backticks is not broken.
+fn wrapped(page: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in page.lines() {
+        if line.is_empty() || line.starts_with(['|', '#', '-', '`']) && !goes_on {
+            lines.push(line.to_string());
+            goes_on = false;
+            continue;
+        }
+        if !goes_on {
+            lines.push(String::new());
+        }
+        goes_on = true;
+        let mut code = false;
+        let words = line.split(|c: char| {
+            code ^= c == '`';
+            c == ' ' && !code
+        });
+        for word in words {
+            match lines.last_mut() {
+                Some(last) if last.is_empty() => last.push_str(word),
+                Some(last) if last.chars().count() + 1 + word.chars().count() <= 100 => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ => lines.push(word.to_string()),
+            }
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// The part of the page about the kernel's selftests, and whether something passes natively only.
@@ -126,7 +163,8 @@ fn selftests(build: &Build) -> Result<(String, bool)> {
     let work = place.join("work");
     files::remove(&work)?;
     files::folder(&work)?;
-    // The host's headers may be older than the tests; what does not depend on the processor comes from the kernel.
+    // The host's headers may be older than the tests; what does not depend on the processor comes
+    // from the kernel.
     for part in ["linux", "asm-generic"] {
         files::point(&place.join("include").join(part), &build.project.guest.join("sysroot/include").join(part))?;
     }

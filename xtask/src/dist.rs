@@ -15,7 +15,8 @@ pub(crate) struct Arguments {
     consent: Consent,
 }
 
-/// Makes `target/dist/wasmlinux-VERSION-x86_64-linux.tar.xz`; the same sources and tools give the same bytes.
+/// Makes `target/dist/wasmlinux-VERSION-x86_64-linux.tar.xz`; the same sources and tools give the
+/// same bytes.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     let build = bring(&arguments.consent, Step::Wasmlinux)?;
     let name = format!("wasmlinux-{}-{}-linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
@@ -27,7 +28,7 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
         fill(&build, task, &place.join(&name))?;
         task.status("packs");
         pack(task, &place, &name, &archive)?;
-        task.status("tries it in an empty folder");
+        task.status("tries it in an empty directory");
         attempt(&build, task, &archive, &name)
     })?;
     let size = std::fs::metadata(&archive)?.len();
@@ -35,7 +36,7 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder that the archive unpacks to.
+/// The directory that the archive unpacks to.
 fn fill(build: &Build, task: &Task, to: &Path) -> Result<()> {
     let root = &build.project.root;
     sdk::assemble(build, to)?;
@@ -70,7 +71,7 @@ fn licences(build: &Build, to: &Path) -> Result<()> {
         bail!("cargo cannot list the crates: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    // Our own have a folder behind their name, which is nobody's business.
+    // Our own have a directory behind their name, which is nobody's business.
     let mut crates: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.contains(" (/")).collect();
     crates.sort_unstable();
     crates.dedup();
@@ -92,7 +93,8 @@ fn pack(task: &Task, place: &Path, name: &str, archive: &Path) -> Result<()> {
     task.run(tar)
 }
 
-/// As somebody new to it would: unpack it in an empty folder, compile the example, run it. Nothing of the checkout is known there.
+/// As somebody new to it would: unpack it in an empty directory, compile the example, run it.
+/// Nothing of the checkout is known there.
 fn attempt(build: &Build, task: &Task, archive: &Path, name: &str) -> Result<()> {
     let place = std::env::temp_dir().join(format!("wasmlinux-dist-{}", std::process::id()));
     files::remove(&place)?;

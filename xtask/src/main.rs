@@ -1,7 +1,7 @@
 //! Everything a developer does here: `cargo xtask VERB`, one module a verb.
 //!
-//! `steps` has what is built, one module a part of the system, and the graph of them; `support` has what all steps use: the cache of results,
-//! commands with logs, progress.
+//! `steps` has what is built, one module a part of the system, and the graph of them; `support` has
+//! what all steps use: the cache of results, commands with logs, progress.
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -1,4 +1,5 @@
-//! `cargo xtask test --ports`: programs of others from Debian's archive, unpatched, by the SDK; their own tests, in the machine and natively.
+//! `cargo xtask test --ports`: programs of others from Debian's archive, unpatched, by the SDK;
+//! their own tests, in the machine and natively.
 //!
 //! How each is built and tested is in `tests/ports`; `docs/porting.md` explains it.
 
@@ -21,12 +22,12 @@ const LIMIT: Duration = Duration::from_secs(600);
 const COMMANDS: [&str; 2] = ["cmake", "pkg-config"];
 
 struct Port {
-    /// Its folder in `tests/ports`.
+    /// Its directory in `tests/ports`.
     name: &'static str,
     /// What shows that it is being built.
     step: &'static str,
     driver: &'static str,
-    /// Its source, and others with the folders in it that they go to.
+    /// Its source, and others with the directories in it that they go to.
     sources: &'static [(&'static str, Source)],
 }
 
@@ -165,7 +166,7 @@ fn compile(build: &Build, task: &Task, port: &Port) -> Result<Node> {
         for (_, source) in port.sources {
             key = key.text(source.package, source.sha256);
         }
-        // Tests can change without a new build, but they lie in the same folder.
+        // Tests can change without a new build, but they lie in the same directory.
         key.tree("scripts", &scripts)?.tree("sdk", &build.project.root.join(sdk::FOLDER))
     };
     build.store.node(task, key, |place: &Workplace| {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
-/// What runs if nothing is named and there is no terminal for a shell: a program of ours that shows its arguments, its environment and the kernel that it runs on.
+/// What runs if nothing is named and there is no terminal for a shell: a program of ours that shows
+/// its arguments, its environment and the kernel that it runs on.
 const DEMONSTRATION: [&str; 6] = ["-e", "GREETING=hello from outside", "--", "demo", "one", "two words"];
 
 /// Options of the verb.
@@ -15,7 +16,8 @@ const DEMONSTRATION: [&str; 6] = ["-e", "GREETING=hello from outside", "--", "de
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
-    /// What follows `wasmlinux run`: options, a command, its arguments; without any, a shell in this terminal, or a demonstration where there is none
+    /// What follows `wasmlinux run`: options, a command, its arguments; without any, a shell in
+    /// this terminal, or a demonstration where there is none
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }

@@ -13,10 +13,12 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Arguments {
     #[command(flatten)]
     consent: Consent,
-    /// Run the kernel's own selftests and busybox's instead (or only `selftests` or `busybox`), natively and in the machine, and write docs/conformance.md
+    /// Run the kernel's own selftests and busybox's instead (or only `selftests` or `busybox`),
+    /// natively and in the machine, and write docs/conformance.md
     #[arg(long, conflicts_with = "stress")]
     conformance: bool,
-    /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in the machine
+    /// Build programs of others instead (Lua, cJSON, PCRE2), and run their tests natively and in
+    /// the machine
     #[arg(long, conflicts_with_all = ["stress", "conformance"])]
     ports: bool,
     /// Run the stress instead, for so many seconds
@@ -69,7 +71,15 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     command.args(&arguments.filters);
-    Ok(exit_code(command.status().context("cannot run cargo nextest")?))
+    let status = command.status().context("cannot run cargo nextest")?;
+    let all = arguments.stress.is_none() && arguments.hostile.is_none() && arguments.filters.is_empty();
+    if !status.success() || !all {
+        return Ok(exit_code(status));
+    }
+    // The examples of the documentation, which nextest does not run.
+    let mut examples = build.project.cargo();
+    examples.args(["test", "--release", "--workspace", "--doc", "--quiet"]);
+    Ok(exit_code(examples.status().context("cannot run cargo test")?))
 }
 
 /// Installs the test runner if it is not there.

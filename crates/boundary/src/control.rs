@@ -89,7 +89,7 @@ constants! { TASK_MESSAGES:
 }
 
 constants! { FILES_MESSAGES:
-    /// A folder; one that is there is left as it is: NAME, MODE, perhaps TIME.
+    /// A directory; one that is there is left as it is: NAME, MODE, perhaps TIME.
     FILE_FOLDER: u32 = 48;
     /// A file, which takes the place of one that is there: NAME, MODE, perhaps TIME. FILE_CONTENT
     /// follows, at last one without bytes.
@@ -100,7 +100,7 @@ constants! { FILES_MESSAGES:
     FILE_LINK: u32 = 51;
     /// A device node or pipe: NAME, MODE, DEVICE, perhaps TIME.
     FILE_NODE: u32 = 52;
-    /// A folder has been filled: NAME, TIME.
+    /// A directory has been filled: NAME, TIME.
     FILE_FILLED: u32 = 53;
     /// Bytes of the file: DATA, of FILES_PIECE bytes at most.
     FILE_CONTENT: u32 = 54;
@@ -235,7 +235,7 @@ constants! { FILES:
     FILES_KERNEL: u32 = 13 << 20;
     /// The kernel describes each page of memory: a byte for so many.
     FILES_PAGE_SHARE: u32 = 100;
-    /// Bytes of memory that a file, folder or link takes beside its content's pages.
+    /// Bytes of memory that a file, directory or link takes beside its content's pages.
     FILES_INODE_COST: u32 = 1024;
     /// Bytes of memory for each of which tmpfs may have an inode.
     FILES_INODE_SHARE: u32 = 8192;

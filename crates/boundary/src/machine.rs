@@ -3,7 +3,8 @@ use crate::table::{constants, header};
 
 /// The module name of every function that the kernel imports from the machine.
 pub const IMPORT_MODULE: &str = "machine";
-/// The version of the machine that this crate describes; the kernel says in its [`BOOT_INFO`] which it was built for.
+/// The version of the machine that this crate describes; the kernel says in its [`BOOT_INFO`] which
+/// it was built for.
 pub const MACHINE_VERSION: u32 = 2;
 /// A page of WebAssembly, in bytes.
 pub const WASM_PAGE: u32 = 65536;
@@ -53,7 +54,8 @@ constants! { POWER:
 }
 
 constants! { ENTRIES:
-    /// user_clone(): the new task begins at the module's `_clone_start(sp)`, on memory that it shares.
+    /// user_clone(): the new task begins at the module's `_clone_start(sp)`, on memory that it
+    /// shares.
     ENTRY_CLONE: u32 = 0;
     /// user_clone(): the new task begins at `_fork_child()`, on a copy of the memory.
     ENTRY_FORK: u32 = 1;
@@ -73,7 +75,8 @@ constants! { PTE:
 constants! { RESUMES:
     /// fault(), irq(), trap(): user code goes on with the instruction.
     RESUME: u32 = 0;
-    /// fault(), irq(), trap(): first `_signal()` is called, as a signal frame lies at the user's `__stack_pointer`.
+    /// fault(), irq(), trap(): first `_signal()` is called, as a signal frame lies at the user's
+    /// `__stack_pointer`.
     RESUME_HANDLER: u32 = 1;
     /// irq(): signals with handlers wait, as the host asked for.
     RESUME_WAITING: u32 = 2;
@@ -101,7 +104,8 @@ constants! { POLL:
     STREAM_READ_END: u32 = 4;
     /// stream_poll(): the host has closed its reading end.
     STREAM_WRITE_END: u32 = 8;
-    /// stream_poll(): the result shifted right by so many bits is how many bytes can be written now.
+    /// stream_poll(): the result shifted right by so many bits is how many bytes can be written
+    /// now.
     STREAM_ROOM_SHIFT: u32 = 8;
 }
 
@@ -139,7 +143,8 @@ macro_rules! boot_info {
 }
 
 boot_info! {
-    /// Host: some line is raised. Set after the line's byte; the kernel clears it before it reads the lines.
+    /// Host: some line is raised. Set after the line's byte; the kernel clears it before it reads
+    /// the lines.
     irq_pending, IRQ_PENDING, "__u32", "", 4;
     /// Host: a byte for each line, so that neither side needs a read-modify-write.
     irq_line, IRQ_LINE, "__u8", "[32]", 32;

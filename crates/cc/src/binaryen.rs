@@ -30,7 +30,8 @@ pub(crate) struct Binaryen<'a> {
 }
 
 impl<'a> Binaryen<'a> {
-    /// Finds wasm-opt: WASMLINUX_WASM_OPT, or what lies beside this executable. `why` says what the program needs it for.
+    /// Finds wasm-opt: WASMLINUX_WASM_OPT, or what lies beside this executable. `why` says what the
+    /// program needs it for.
     pub(crate) fn find(toolchain: &Toolchain, options: &'a Options, why: &str) -> Result<Self> {
         let bin = toolchain.root.join("lib/binaryen/bin");
         let named = std::env::var_os("WASMLINUX_WASM_OPT").map(PathBuf::from);
@@ -58,13 +59,14 @@ impl<'a> Binaryen<'a> {
         }
         // Asyncify's code is made to be optimised after.
         c.arg("--asyncify");
-        // clang has inlined what is worth it; functions that call setjmp must keep their calls (catching.rs).
+        // clang has inlined what is worth it; functions that call setjmp must keep their calls
+        // (catching.rs).
         c.args(["-O2", "-aimfs", "0", "-fimfs", "0", "-ocimfs", "0"]);
         self.run(&mut c)
     }
 
-    /// Exceptions in the legacy encoding, which is all that clang writes, become the standard one. Must come last:
-    /// Asyncify does not know the latter.
+    /// Exceptions in the legacy encoding, which is all that clang writes, become the standard one.
+    /// Must come last: Asyncify does not know the latter.
     pub(crate) fn translate_exceptions(&self, from: &Path, to: &Path) -> Result<()> {
         let mut c = self.command(from, to);
         c.args(["-g", "--translate-to-exnref"]);

@@ -2,8 +2,9 @@
 //! functions and other callbacks are often defined in another way than libc calls them
 //! (`void handler()`), which no other machine minds.
 //!
-//! libc's `__function_type` (`function_type.s`) becomes a call of a function made here, which looks the table's slot up. Its own code keeps
-//! its length, as debugging information counts in bytes of code.
+//! libc's `__function_type` (`function_type.s`) becomes a call of a function made here, which looks
+//! the table's slot up. Its own code keeps its length, as debugging information counts in bytes of
+//! code.
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::{BlockType, Encode, Function, FunctionSection, Instruction, Module, RawSection};

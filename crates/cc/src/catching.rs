@@ -1,10 +1,12 @@
-//! Functions that call setjmp, compiled so that a signal's handler can longjmp to them from any of their own instructions.
+//! Functions that call setjmp, compiled so that a signal's handler can longjmp to them from any of
+//! their own instructions.
 //!
-//! longjmp is an exception, and a function catches exceptions at its calls only. A handler may begin anywhere else: at an access
-//! that faults, or in a loop. So in the functions that call setjmp each access is first tried by a function of libc, and each
-//! block begins with a call of an empty one (`guest/libc/musl/src/setjmp/wasm32/catching.c`): faults happen there, and the
-//! machine puts off other handlers until it meets such a call. clang's instrumentation for coverage puts these calls in; `trapping.rs` sees to other
-//! instructions that trap.
+//! longjmp is an exception, and a function catches exceptions at its calls only. A handler may
+//! begin anywhere else: at an access that faults, or in a loop. So in the functions that call
+//! setjmp each access is first tried by a function of libc, and each block begins with a call of an
+//! empty one (`guest/libc/musl/src/setjmp/wasm32/catching.c`): faults happen there, and the machine
+//! puts off other handlers until it meets such a call. clang's instrumentation for coverage puts
+//! these calls in; `trapping.rs` sees to other instructions that trap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -100,7 +102,8 @@ fn find(object: &[u8]) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// Adds to a clang command that it puts the calls into these functions. `list` is a file for their names.
+/// Adds to a clang command that it puts the calls into these functions. `list` is a file for their
+/// names.
 pub(crate) fn instrument(clang: &mut Command, functions: &BTreeSet<String>, list: &Path) -> Result<()> {
     let lines: String = functions.iter().map(|name| format!("fun:{name}\n")).collect();
     fs::write(list, format!("src:*\n{lines}")).with_context(|| list.display().to_string())?;

@@ -1,10 +1,11 @@
 //! The form of a program's file: data at constant addresses, no start section, an unshared memory.
 //!
-//! wasm-ld is run for shared memory, since only so it supports thread-local data. It then makes every data segment passive,
-//! and a start function that copies each to its place once. A process's memory begins in the kernel's loader,
-//! which maps data by address before any code runs. So what the start function would do is read from its code:
-//! passive segments become active ones at those addresses and `__tls_base` gets its first value. The thread-local segment
-//! stays passive besides, for `__wasm_init_tls` to copy when a thread begins. `.bss` needs nothing: new memory is zero.
+//! wasm-ld is run for shared memory, since only so it supports thread-local data. It then makes
+//! every data segment passive, and a start function that copies each to its place once. A process's
+//! memory begins in the kernel's loader, which maps data by address before any code runs. So what
+//! the start function would do is read from its code: passive segments become active ones at those
+//! addresses and `__tls_base` gets its first value. The thread-local segment stays passive besides,
+//! for `__wasm_init_tls` to copy when a thread begins. `.bss` needs nothing: new memory is zero.
 
 use std::ops::Range;
 
@@ -77,7 +78,8 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
     let mut placement = Placement::default();
     if let Some(body) = start_function(linked)? {
         placement = read_start_function(linked, body.clone())?;
-        // Nothing calls it any more. Its length stays: debugging information counts in bytes of code.
+        // Nothing calls it any more. Its length stays: debugging information counts in bytes of
+        // code.
         let code = &mut wasm[body];
         let (last, rest) = code.split_last_mut().context("a function without an end")?;
         rest.fill(NOP);
@@ -106,7 +108,8 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
         };
         let is_tls = placement.tls.is_some_and(|(_, tls)| copy.is_some_and(|c| c.1 == tls));
         if is_tls {
-            // Code names it by its index, so it must keep that when the host leaves the active ones out.
+            // Code names it by its index, so it must keep that when the host leaves the active ones
+            // out.
             if i != 0 {
                 bail!("the thread-local data is not the first data segment");
             }
@@ -116,7 +119,8 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
         active.active(0, &address, d.data.iter().copied());
         active_count += 1;
     }
-    // A data section is a count and the segments: the two parts are joined by hand to keep the passive one first.
+    // A data section is a count and the segments: the two parts are joined by hand to keep the
+    // passive one first.
     let mut data = Vec::new();
     (passive_count + active_count).encode(&mut data);
     data.extend(without_count(&passive));
@@ -154,7 +158,8 @@ pub(crate) fn rewrite(linked: &[u8]) -> Result<Vec<u8>> {
     Ok(out.finish())
 }
 
-/// The last touch, after every other tool: the version, custom sections as wanted, the memory unshared.
+/// The last touch, after every other tool: the version, custom sections as wanted, the memory
+/// unshared.
 pub(crate) fn finish(wasm: &[u8], keep: Keep) -> Result<Vec<u8>> {
     let mut out = Module::new();
     out.section(&CustomSection { name: ABI_SECTION.into(), data: ABI_VERSION.to_le_bytes().as_slice().into() });
@@ -187,7 +192,8 @@ pub(crate) fn is_debug(name: &str) -> bool {
 const NOP: u8 = 0x01;
 const END: u8 = 0x0b;
 
-/// The code of the start function, if there is one: its locals and instructions, without the length before them.
+/// The code of the start function, if there is one: its locals and instructions, without the length
+/// before them.
 fn start_function(wasm: &[u8]) -> Result<Option<Range<usize>>> {
     let (mut imported, mut start, mut bodies) = (0, None, Vec::new());
     for p in Parser::new(0).parse_all(wasm) {

@@ -1,9 +1,11 @@
 //! Which functions of a linked module may reach fork, and so must be able to unwind.
 //!
-//! A function may reach fork if it calls one that may: directly, or through a pointer where a function of the same type
-//! that may has its address taken. That alone takes in most of a program (every `int (*)(void *, void *)`), so `quiet.list` names
-//! functions of libc whose calls through pointers never fork: stdio's, and those that call what the program handed to qsort, atexit and the like, unless
-//! it handed one that may fork. A program adds its own list. If a list is wrong, fork traps: it never runs code twice.
+//! A function may reach fork if it calls one that may: directly, or through a pointer where a
+//! function of the same type that may has its address taken. That alone takes in most of a program
+//! (every `int (*)(void *, void *)`), so `quiet.list` names functions of libc whose calls through
+//! pointers never fork: stdio's, and those that call what the program handed to qsort, atexit and
+//! the like, unless it handed one that may fork. A program adds its own list. If a list is wrong,
+//! fork traps: it never runs code twice.
 
 use std::collections::{HashMap, HashSet};
 
@@ -60,7 +62,8 @@ impl Quiet {
         quiet
     }
 
-    /// Adds names of the program's, separated by white space; a line that begins with `#` is a comment.
+    /// Adds names of the program's, separated by white space; a line that begins with `#` is a
+    /// comment.
     pub(crate) fn add(&mut self, text: &str) {
         self.program
             .extend(text.lines().filter(|l| !l.starts_with('#')).flat_map(str::split_whitespace).map(String::from));
@@ -80,7 +83,8 @@ pub(crate) struct ForkPaths {
     pub(crate) names: Vec<String>,
     /// How many functions there are.
     pub(crate) functions: usize,
-    /// The module with function names made unique, as `names` has them, and without debugging information.
+    /// The module with function names made unique, as `names` has them, and without debugging
+    /// information.
     pub(crate) named: Vec<u8>,
 }
 
@@ -111,7 +115,8 @@ struct Graph {
     ends: HashSet<u32>,
 }
 
-/// Finds the functions of `wasm`, fresh from wasm-ld, that may reach fork. `map` is wasm-ld's map of it; `libc` says of a file in that whether it is libc's.
+/// Finds the functions of `wasm`, fresh from wasm-ld, that may reach fork. `map` is wasm-ld's map
+/// of it; `libc` says of a file in that whether it is libc's.
 pub(crate) fn find(wasm: &[u8], map: &str, libc: impl Fn(&str) -> bool, mut quiet: Quiet) -> Result<ForkPaths> {
     let mut graph = Graph::read(wasm)?;
     graph.read_map(map, libc);
@@ -244,7 +249,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Learns from wasm-ld's map which functions are libc's. A map that does not fit makes all of them libc's.
+    /// Learns from wasm-ld's map which functions are libc's. A map that does not fit makes all of
+    /// them libc's.
     fn read_map(&mut self, map: &str, libc: impl Fn(&str) -> bool) {
         let files = functions_of_map(map);
         // The last function may be our own (callbacks.rs), which wasm-ld does not know.
@@ -282,8 +288,8 @@ impl Graph {
             .flat_map(|f| &f.indirect)
             .filter_map(|t| self.types.get(*t as usize))
             .collect();
-        // Whoever hands it over does so itself or by way of others of the program's. Of handlers only the former counts: to be
-        // wrong there would cost a program too much.
+        // Whoever hands it over does so itself or by way of others of the program's. Of handlers
+        // only the former counts: to be wrong there would cost a program too much.
         let direct = group.callers.contains(HANDLER_CALLER);
         let mut handing: HashSet<u32> =
             (0..).zip(&self.funcs).filter(|(_, f)| of_libc(&group.registrars, f)).map(|(i, _)| i).collect();
@@ -341,7 +347,8 @@ impl Graph {
     }
 }
 
-/// The files of the functions in wasm-ld's map, in the module's order. There, a line for each function, as
+/// The files of the functions in wasm-ld's map, in the module's order. There, a line for each
+/// function, as
 /// `       -      1be       5b         q.o:(main)`, is followed by deeper ones for its symbols.
 fn functions_of_map(map: &str) -> Vec<&str> {
     /// The name behind address, offset and size, and how far it is indented.
@@ -363,7 +370,8 @@ fn functions_of_map(map: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The module with this function name map in place of its name section, and without debugging information.
+/// The module with this function name map in place of its name section, and without debugging
+/// information.
 fn rename(wasm: &[u8], map: &NameMap) -> Result<Vec<u8>> {
     let mut out = Module::new();
     for p in Parser::new(0).parse_all(wasm) {

@@ -44,13 +44,13 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
             eprintln!("{name}: note: {note}");
         }
     }
-    let dir = tempfile::Builder::new().prefix("wasmlinux-cc-").tempdir().context("a folder for temporary files")?;
+    let dir = tempfile::Builder::new().prefix("wasmlinux-cc-").tempdir().context("a directory for temporary files")?;
     let mut args = Vec::new();
     let (mut objects, mut compiled) = (Vec::new(), Vec::new());
     for (i, input) in linker.args.iter().enumerate() {
         match input {
             Input::Source(source, language) => {
-                // Each in a folder of its own, under its own name: wasm-ld's messages show that.
+                // Each in a directory of its own, under its own name: wasm-ld's messages show that.
                 let folder = dir.path().join(i.to_string());
                 fs::create_dir(&folder)?;
                 let stem = Path::new(source).file_stem().unwrap_or_default();
@@ -261,8 +261,8 @@ fn finished(
     data::finish(&wasm, if keep == Keep::All { Keep::Names } else { keep })
 }
 
-/// What of the custom sections the program keeps. Debugging information stays only if some of it is the
-/// user's: that of the compiler's library is of no use alone.
+/// What of the custom sections the program keeps. Debugging information stays only if some of it is
+/// the user's: that of the compiler's library is of no use alone.
 fn kept(options: &Options, linker: &Linker, objects: &[&str]) -> Keep {
     let asked = options.flags.iter().any(|f| f.starts_with("-g") && f != "-g0");
     let has_debug = |f: &&str| fs::read(f).is_ok_and(|b| b.windows(11).any(|w| w == b".debug_info"));
@@ -292,13 +292,14 @@ pub(crate) fn write_program(output: &Path, wasm: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// wasm-ld's messages as ours: without the names of temporary files, and with what to do about them.
+/// wasm-ld's messages as ours: without the names of temporary files, and with what to do about
+/// them.
 fn explain(messages: &str, name: &str, dir: &Path) -> String {
     let dir = format!("{}/", dir.display());
     let mut out = String::new();
     let mut mismatch = false;
     for line in messages.lines() {
-        // Temporary objects lie in numbered folders.
+        // Temporary objects lie in numbered directories.
         let mut line = line.to_owned();
         while let Some(at) = line.find(&dir) {
             let rest = &line[at + dir.len()..];
@@ -327,7 +328,7 @@ fn explain(messages: &str, name: &str, dir: &Path) -> String {
             out += &format!("{name}: note: not a WebAssembly object: was it compiled for another machine?\n");
         } else if text.contains("unable to find library") {
             out += &format!(
-                "{name}: note: libraries have to be compiled by wasmlinux-cc, and their folder named with -L\n"
+                "{name}: note: libraries have to be compiled by wasmlinux-cc, and their directory named with -L\n"
             );
         }
     }

@@ -1,4 +1,5 @@
-//! The linker's options: which of GNU ld's go to wasm-ld, in which form, and which mean nothing there.
+//! The linker's options: which of GNU ld's go to wasm-ld, in which form, and which mean nothing
+//! there.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +8,8 @@ use crate::options::Input;
 /// What the link is made of, after sorting out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Linker {
-    /// Options and files for wasm-ld, in order. Source files stand in their place, to be replaced by their objects.
+    /// Options and files for wasm-ld, in order. Source files stand in their place, to be replaced
+    /// by their objects.
     pub(crate) args: Vec<Input>,
     /// All symbols and debugging information are to go.
     pub(crate) strip: bool,
@@ -21,7 +23,8 @@ pub(crate) struct Linker {
     pub(crate) notes: Vec<String>,
 }
 
-/// Options without a value that mean nothing for a static wasm32 program. `*` at the end: any suffix.
+/// Options without a value that mean nothing for a static wasm32 program. `*` at the end: any
+/// suffix.
 const DROPPED: &[&str] = &[
     "--start-group",
     "--end-group",
@@ -95,7 +98,8 @@ const DROPPED: &[&str] = &[
     "--compress-debug-sections*",
     "--orphan-handling=*",
     "--exclude-libs=*",
-    // wasm-ld's warnings are of what GNU ld has none for: a function declared otherwise than it is defined, as configure scripts do.
+    // wasm-ld's warnings are of what GNU ld has none for: a function declared otherwise than it is
+    // defined, as configure scripts do.
     "--fatal-warnings",
     "--gdb-index",
     "--icf=*",

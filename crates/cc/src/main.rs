@@ -1,9 +1,10 @@
 //! `wasmlinux-cc`: clang-19 and wasm-ld-19 as a C compiler for WasmLinux programs, for use as `CC`.
 //!
-//! One executable is also `wasmlinux-ld`, `-ar`, `-ranlib`, `-nm`, `-strip`, … by the name it is called by.
-//! A program passes through these modules: [`options`] reads the command line, [`compile`] runs clang, [`link`] runs
-//! wasm-ld, [`data`] gives the result the form that the kernel's loader maps, and, only if needed, [`fork_paths`] and
-//! [`binaryen`] make it able to fork and to throw. `docs/abi.md` describes the result.
+//! One executable is also `wasmlinux-ld`, `-ar`, `-ranlib`, `-nm`, `-strip`, … by the name it is
+//! called by. A program passes through these modules: [`options`] reads the command line,
+//! [`compile`] runs clang, [`link`] runs wasm-ld, [`data`] gives the result the form that the
+//! kernel's loader maps, and, only if needed, [`fork_paths`] and [`binaryen`] make it able to fork
+//! and to throw. `docs/abi.md` describes the result.
 #![forbid(unsafe_code)]
 
 mod binaryen;

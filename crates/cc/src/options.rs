@@ -1,7 +1,7 @@
 //! The command line, as configure scripts and Makefiles write it for gcc.
 //!
-//! Options of the compiler go to clang unchanged unless they mean nothing here; options of the linker are kept
-//! in their order among the inputs and sorted out by [`crate::linker_flags`].
+//! Options of the compiler go to clang unchanged unless they mean nothing here; options of the
+//! linker are kept in their order among the inputs and sorted out by [`crate::linker_flags`].
 
 use anyhow::{Context, Result, bail};
 
@@ -291,8 +291,8 @@ impl Options {
         if !iso {
             dialect.extend(["-Dlinux=1", "-Dunix=1"]);
         }
-        // Errors in clang 16 and later, warnings in the gcc of the same age, and harmless where the types agree on
-        // wasm32, as they mostly do (an int and a pointer are alike).
+        // Errors in clang 16 and later, warnings in the gcc of the same age, and harmless where the
+        // types agree on wasm32, as they mostly do (an int and a pointer are alike).
         if !strict_warnings {
             dialect.extend([
                 "-Wno-error=implicit-int",
@@ -305,7 +305,8 @@ impl Options {
             list.splice(0..0, dialect.iter().map(|s| (*s).to_owned()));
         }
         if o.mode == Mode::Link && !o.inputs.iter().any(|i| !matches!(i, Input::Linker(w) if !w.starts_with("-l"))) {
-            // Nothing to link: `-v` alone asks for the version, `-Wl,--version` is the linker's to answer.
+            // Nothing to link: `-v` alone asks for the version, `-Wl,--version` is the linker's to
+            // answer.
             let asks_linker = o
                 .inputs
                 .iter()
@@ -399,7 +400,8 @@ fn target(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Replaces each `@FILE` by the arguments in that file, quoted as gcc has it. An unreadable one stays as it is.
+/// Replaces each `@FILE` by the arguments in that file, quoted as gcc has it. An unreadable one
+/// stays as it is.
 pub(crate) fn expand(args: Vec<String>) -> Result<Vec<String>> {
     fn walk(args: Vec<String>, depth: usize, out: &mut Vec<String>) -> Result<()> {
         if depth > 32 {
@@ -418,7 +420,8 @@ pub(crate) fn expand(args: Vec<String>) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Splits at white space outside quotes; a backslash takes the next character as it is, except within `'`.
+/// Splits at white space outside quotes; a backslash takes the next character as it is, except
+/// within `'`.
 fn split_words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = text.chars();

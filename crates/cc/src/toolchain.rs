@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// The tools of one run. Nothing is looked at before it is needed.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
-    /// The folder that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
+    /// The directory that holds `sysroot/` and `lib/binaryen/`, and `bin/` with this executable.
     pub(crate) root: PathBuf,
     pub(crate) sysroot: PathBuf,
     pub(crate) clang: PathBuf,
@@ -17,11 +17,12 @@ pub(crate) struct Toolchain {
 }
 
 impl Toolchain {
-    /// Finds clang, and the sysroot: the option's, or WASMLINUX_SYSROOT's, or the one beside this executable's folder.
+    /// Finds clang, and the sysroot: the option's, or WASMLINUX_SYSROOT's, or the one beside this
+    /// executable's directory.
     pub(crate) fn find(sysroot: Option<&str>) -> Result<Toolchain> {
         let exe = std::env::current_exe().context("the place of this executable")?;
         let mut root = exe.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf();
-        // Where cargo puts the executable, the rest is in a folder beside.
+        // Where cargo puts the executable, the rest is in a directory beside.
         let guest = root.join("guest");
         if !root.join("sysroot").exists() && guest.join("sysroot").exists() {
             root = guest;
@@ -78,7 +79,8 @@ fn ask_resource_dir(clang: &Path) -> Result<PathBuf> {
     Ok(String::from_utf8_lossy(&out.stdout).trim().into())
 }
 
-/// Runs a command to its end; the value is its exit status (128 plus a signal's number if one ended it).
+/// Runs a command to its end; the value is its exit status (128 plus a signal's number if one ended
+/// it).
 pub(crate) fn run(command: &mut Command) -> Result<u8> {
     let status = command.status().with_context(|| format!("running {}", command.get_program().to_string_lossy()))?;
     Ok(exit_status(status))

@@ -25,8 +25,8 @@ pub(crate) fn ld(name: &str, args: &[String]) -> Result<u8> {
     link::bare(name, args)
 }
 
-/// `strip`: of programs it removes names and debugging information; what can still be linked stays as it is,
-/// since its sections refer to each other by number, and llvm-strip breaks it.
+/// `strip`: of programs it removes names and debugging information; what can still be linked stays
+/// as it is, since its sections refer to each other by number, and llvm-strip breaks it.
 pub(crate) fn strip(args: &[String]) -> Result<u8> {
     let (mut files, mut output, mut debug_only) = (Vec::new(), None, false);
     let mut it = args.iter();

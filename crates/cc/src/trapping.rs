@@ -1,6 +1,8 @@
-//! Instructions that trap, in functions that call setjmp, become calls: a signal's handler can longjmp out of a trap in a call only.
+//! Instructions that trap, in functions that call setjmp, become calls: a signal's handler can
+//! longjmp out of a trap in a call only.
 //!
-//! `catching.rs` has the reason, and what is done about accesses. The functions called are libc's (`guest/libc/musl/src/setjmp/wasm32/catching.c`).
+//! `catching.rs` has the reason, and what is done about accesses. The functions called are libc's
+//! (`guest/libc/musl/src/setjmp/wasm32/catching.c`).
 
 use std::collections::HashMap;
 

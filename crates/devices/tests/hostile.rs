@@ -1,5 +1,6 @@
 //! Devices against a driver that means harm: some thousand random ones, the same each time.
-mod driver;
+#[path = "../../../fuzz/entries/virtqueues.rs"]
+mod virtqueues;
 
 /// Runs of each kind, and bytes of one.
 const RUNS: u64 = 500;
@@ -15,7 +16,7 @@ fn a_hostile_driver_harms_nobody_but_itself() {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (seed >> 33) as u8
             }));
-            driver::hostile::drive(&bytes);
+            virtqueues::run(&bytes);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The bundle: one file with all that the product brings along.
 //!
-//! A compiled kernel, the data and symbols that go with it, compiled programs and the base root file system, each an
-//! [`Entry`]. It is read in place, from wherever its bytes are ([`Bundle::parse`]), and written by [`Writer`].
+//! A compiled kernel, the data and symbols that go with it, compiled programs and the base root
+//! file system, each an [`Entry`]. It is read in place, from wherever its bytes are
+//! ([`Bundle::parse`]), and written by [`Writer`].
 //!
 //! # Layout
 //! All numbers are little-endian.
@@ -34,7 +35,8 @@ pub enum Kind {
     KernelSymbol,
     /// The base root file system: a cpio archive.
     Initramfs,
-    /// A program's compiled code, for the engine; the key is the SHA-256 of the program's own bytes.
+    /// A program's compiled code, for the engine; the key is the SHA-256 of the program's own
+    /// bytes.
     ProgramCode,
     /// Anything else that belongs to the build, by name.
     Extra,

@@ -1,7 +1,7 @@
 //! The base root file system: an archive made out of a manifest.
 //!
-//! A manifest is text, one entry a line, in the words of the kernel's `gen_init_cpio` less owners (all is
-//! root's); permissions are octal, `#` begins a comment:
+//! A manifest is text, one entry a line, in the words of the kernel's `gen_init_cpio` less owners
+//! (all is root's); permissions are octal, `#` begins a comment:
 //!
 //! ```text
 //! dir     PATH PERMISSIONS
@@ -11,8 +11,9 @@
 //! applets PROGRAM SOURCE                     a link to PROGRAM for each path that SOURCE lists, one a line
 //! ```
 //!
-//! A SOURCE is relative, and the first of the given folders that has it provides it. Permissions and times of sources do
-//! not count: the archive depends on the manifest and on contents only.
+//! A SOURCE is relative, and the first of the given directories that has it provides it.
+//! Permissions and times of sources do not count: the archive depends on the manifest and on
+//! contents only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// No folder has this source.
-    #[error("`{0}` is in none of the source folders")]
+    /// No directory has this source.
+    #[error("`{0}` is in none of the source directories")]
     Missing(String),
     /// A source cannot be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -138,6 +139,6 @@ mod tests {
         assert!(error("dir /a 9").contains("octal"));
         assert!(error("file /a b 644").contains("`b` is in none"));
         assert!(error("nod /a 644 x 1 2").contains("c or b"));
-        assert!(error("slink a b").contains("no usable path"));
+        assert!(error("slink a b").contains("not a usable path"));
     }
 }

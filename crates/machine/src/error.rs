@@ -86,3 +86,21 @@ pub enum ProgramError {
     #[error("it cannot be compiled now: {0}")]
     Resources(String),
 }
+
+/// How a machine ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The guest switched it off.
+    Off,
+    /// The guest halted it.
+    Halt,
+    /// The guest asked for a reboot. The machine does not boot again by itself.
+    Reboot,
+    /// The kernel panicked; its messages are on the console.
+    Panic,
+    /// [`Machine::power_off`](crate::Machine::power_off) pulled the plug.
+    Unplugged,
+    /// The machine itself failed, with what is known about it.
+    Failed(String),
+}

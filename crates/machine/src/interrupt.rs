@@ -1,12 +1,44 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
-use crate::{Outcome, clock, leave::KernelCode, physical::Physical, trap};
+use crate::{
+    Error, Outcome,
+    engine::kernel_code::KernelCode,
+    host::{
+        signals,
+        time::{self, Alarm},
+    },
+    mmu::physical::Physical,
+};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
 };
 use std::time::Duration;
+use std::{cell::Cell, ptr};
 use wasmlinux_boundary::{IRQ_LINES, boot_info};
 use wasmlinux_devices::Interrupt;
+
+thread_local! {
+    /// The machine whose processor this thread is, and its timer.
+    static PROCESSOR: Cell<(*const Interrupts, Alarm)> = const { Cell::new((ptr::null(), Alarm::NONE)) };
+}
+
+/// This thread is the processor of a machine.
+///
+/// # Safety
+/// The machine's is null, or valid until the next call. No code of the guest runs on this thread without.
+pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) {
+    PROCESSOR.set((interrupts, timer));
+}
+
+/// What [`set_processor`] was told: null, or valid. Async-signal-safe.
+#[inline]
+pub(crate) fn processor() -> (*const Interrupts, Alarm) {
+    PROCESSOR.get()
+}
+
+fn is_processor(interrupts: &Interrupts) -> bool {
+    ptr::eq(PROCESSOR.get().0, interrupts)
+}
 
 /// The interrupt controller of a machine: raises lines from any thread.
 pub(crate) struct Interrupts {
@@ -26,11 +58,14 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// `boot_info` has been checked to lie in physical memory, aligned to words.
-    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Interrupts {
+    /// An error if there is no `boot_info` at this physical address, as it must lie in memory and be aligned to words.
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, Error> {
+        if !boot_info.is_multiple_of(4) || physical.copy(boot_info, boot_info::SIZE).is_none() {
+            return Err(Error::Kernel(format!("boot_info cannot be at {boot_info:#x}")));
+        }
         let (unplugged, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
         let (end, processor) = (OnceLock::new(), Mutex::new(None));
-        Interrupts { physical, boot_info, kernel, unplugged, end, kicked, processor }
+        Ok(Interrupts { physical, boot_info, kernel, unplugged, end, kicked, processor })
     }
 
     fn at(&self, offset: u32) -> *mut u8 {
@@ -65,9 +100,9 @@ impl Interrupts {
     fn kick(&self) {
         let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
         // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
-        if let Some(thread) = processor.filter(|_| !trap::is_processor(self))
+        if let Some(thread) = processor.filter(|_| !is_processor(self))
             && !self.kicked.swap(true, SeqCst)
-            && !trap::interrupt_thread(thread)
+            && !signals::interrupt(thread)
         {
             self.kicked.store(false, SeqCst);
         }
@@ -108,6 +143,6 @@ impl Interrupt for Interrupts {
 
     fn processor_time(&self) -> Option<Duration> {
         let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
-        clock::of_thread(processor?)
+        time::of_thread(processor?)
     }
 }

@@ -4,110 +4,113 @@
 //! project is here.
 //!
 //! ```text
-//!  Machine ──starts──> a thread: cpu::run, the processor
+//!  Machine ──starts──> a thread: cpu/run.rs, the processor
 //!                        │ polls the future of the current task
 //!                        ▼
-//!  task.rs    a task's life: a Store with a kernel instance and, for a process, a program instance
-//!  hypercall.rs  what the kernel imports        trap.rs   signal handlers that inject kernel calls into user code
-//!  physical.rs   physical memory (a memfd)      space.rs  user address spaces: the page walk, host mappings
-//!  stack.rs      native stacks of tasks         memory.rs how the engine gets those memories
-//!  exceptions.rs heaps for exceptions           code.rs   compiled code
-//!  programs.rs   programs that wait for the compiler (compiler/), and what is kept (cache.rs)
-//!  overflow.rs   stacks that grow               limits.rs what a machine may take of the host
-//!  leave.rs      ends what runs                 hidden.rs code that faults, to be interrupted
+//!  cpu/     a processor: its state and loop, tasks and their instances, what the kernel imports
+//!  trap/    signal handlers that inject kernel calls into user code
+//!  engine/  compiled code: the engine, programs, the compiler's processes, what is kept
+//!  mmu/     physical memory, user address spaces, native stacks, heaps for exceptions
+//!  host/    everything that calls the host's kernel       arch/   what is x86-64's
 //! ```
 //! What a program's module may be is the business of `crates/module`.
-mod cache;
-mod clock;
-mod code;
-mod compiler;
-mod confine;
+//!
+//! # Layers
+//! A module imports only those further down (`tests/layers.rs` reads this list).
+//! ```text
+//!  cpu::run
+//!  cpu::hypercall
+//!  cpu::task
+//!  cpu::instance
+//!  cpu::state
+//!  board
+//!  cpu::store
+//!  cpu::start
+//!  config
+//!  trap
+//!  interrupt
+//!  cpu::clock
+//!  engine::programs
+//!  engine::compiler
+//!  engine::cache
+//!  engine::kernel_code
+//!  engine::code
+//!  engine::hidden
+//!  engine
+//!  mmu::linear
+//!  mmu::exceptions
+//!  mmu::stack
+//!  mmu::space
+//!  mmu::physical
+//!  limits
+//!  local
+//!  reports
+//!  error
+//!  sizes
+//!  host
+//!  arch
+//! ```
+//! Within `trap`, `host` and `engine::compiler` files of one matter import each other.
+//!
+//! # State
+//! What exists beside what is passed as an argument, and who may touch it. "Processor" is the machine's thread; a "handler" is a
+//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so host functions do.
+//!
+//! | state | of | read | written |
+//! | --- | --- | --- | --- |
+//! | `cpu::state::CPU`: the processor and what is plugged in | thread | processor, never a handler: it is borrowed | processor |
+//! | `cpu::run::TASKS`: those that are not polled | thread | processor; a handler for whose task a stack must grow, to trim others | processor |
+//! | `cpu::state::LEAVE`, `NO_FRAMES` | thread | processor | processor |
+//! | `cpu::store::READY`: the pool of instances | thread | processor | processor |
+//! | `cpu::clock::POWER_ON` | thread | processor | processor, once |
+//! | `trap::CURRENT`: the task whose program may run | thread | processor, handlers | processor |
+//! | `trap::leave::CAUSE` | thread | processor | handlers |
+//! | `trap::overflow::KERNEL`, `KERNEL_CODE` | thread | handlers | processor; handlers the second, once |
+//! | `interrupt::PROCESSOR`: whose processor this thread is | thread | any thread, of itself; handlers | processor |
+//! | `local::*`: limits of the running task's stack | thread | processor, handlers | processor, handlers |
+//! | `limits::CURRENT`: the ledger | thread | processor, handlers | processor |
+//! | `mmu::linear::NEXT`, `HEAP`: what the engine is to get | thread | processor | processor |
+//! | `mmu::stack::GROWN` | thread | processor, handlers | processor, handlers |
+//! | `engine::hidden::TRIED` | thread | handlers | handlers |
+//! | `mmu::stack::FREE`, `IN_USE` | process, locks | processors, handlers that have interrupted compiled code | the same |
+//! | `engine::hidden::TABLE` | process, a lock for writers who do not wait | handlers of all machines | handlers; whoever drops a program |
+//! | `limits::MAPS`, `ADDRESS`, `HOST` | process, atomics | all | processors, handlers |
+//! | `engine` (`ENGINE`, `IDENTITY`, `MODULES`), `cpu::hypercall::LINKER`, `trap::ENGINE_HANDLERS` | process, once | all | who comes first |
+//! | physical memory | machine | processor; devices' threads, by copies and 16-bit atomics | the same |
+//! | `interrupt::Interrupts`: lines and the plug | machine, atomics | all threads, handlers | all threads, handlers |
+//! | `limits::Ledger` | machine, atomics | all | processor, handlers |
+//! | `mmu::space::Space` | machine, atomics | processor, handlers | processor, handlers that have interrupted a program |
+//! | `reports::Reports`, `Shared` | machine, locks | owner | processor |
+mod arch;
+mod board;
+mod config;
 mod cpu;
 mod engine;
 mod error;
-mod exceptions;
-mod hidden;
-mod hypercall;
-mod instance;
+mod host;
 mod interrupt;
-mod leave;
 mod limits;
-mod memory;
-mod overflow;
-mod physical;
-mod programs;
+mod local;
+mod mmu;
 mod reports;
-mod space;
-mod stack;
-mod task;
+mod sizes;
 mod trap;
 
-pub use code::{Guest, KernelImage, compile_kernel, compile_program};
-pub use compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
-pub use confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
-pub use error::{Error, ProgramError};
+pub use config::{BeforeStart, Config, ConsoleSink};
+pub use engine::code::{Guest, KernelImage, compile_kernel, compile_program};
+pub use engine::compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
+pub use error::{Error, Outcome, ProgramError};
+pub use host::confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
 pub use limits::Limits;
 
 use interrupt::Interrupts;
 use reports::Reports;
 use std::{
-    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
-
-/// Takes what the kernel writes to its console, in pieces of any length.
-pub type ConsoleSink = Box<dyn FnMut(&[u8]) + Send>;
-
-/// Gives up what a process does not need to run a guest, or says why it cannot.
-pub type BeforeStart = Box<dyn FnOnce() -> Result<(), String> + Send>;
-
-/// How to build a machine.
-pub struct Config {
-    /// Bytes of physical memory; rounded down to whole pages of 64 KiB.
-    pub memory: u64,
-    /// The kernel's command line.
-    pub cmdline: String,
-    /// Archives in cpio's newc format, unpacked by the kernel one after the other.
-    pub initramfs: Vec<Cow<'static, [u8]>>,
-    /// The kernel, and the compiled code of programs that came with it.
-    pub guest: Guest,
-    /// A folder for the compiled code of other programs, made if absent; without one they are compiled at each boot.
-    pub cache: Option<PathBuf>,
-    /// Where those are compiled.
-    pub compiler: Compiler,
-    /// Where compiled code comes from in place of these two, in a process that can open nothing.
-    pub broker: Option<Broker>,
-    /// Called when all is there but the processor's thread: the last moment before the guest runs.
-    pub before_start: Option<BeforeStart>,
-    /// The byte pipes between host and guest.
-    pub streams: Arc<Streams>,
-    /// The devices with registers.
-    pub bus: Arc<Bus>,
-    /// Gets what the kernel writes to its console: its messages.
-    pub console: ConsoleSink,
-}
-
-/// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The guest switched it off.
-    Off,
-    /// The guest halted it.
-    Halt,
-    /// The guest asked for a reboot. The machine does not boot again by itself.
-    Reboot,
-    /// The kernel panicked; its messages are on the console.
-    Panic,
-    /// [`Machine::power_off`] pulled the plug.
-    Unplugged,
-    /// The machine itself failed, with what is known about it.
-    Failed(String),
-}
 
 /// A machine that is switched on. It runs on a thread of its own.
 pub struct Machine {
@@ -172,9 +175,11 @@ impl Machine {
     /// [`Config::compiler`] is no executable.
     pub fn power_on(mut config: Config) -> Result<Machine, Error> {
         engine::get()?;
+        // After the engine's own handlers, which get what is not ours.
+        trap::install();
         // What was named must be there.
         config.compiler.resolve()?;
-        let board = cpu::Board::new(&config)?;
+        let board = board::Board::new(&config, cpu::hypercall::linker()?)?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),
@@ -196,12 +201,12 @@ impl Machine {
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                let run = || cpu::run(board, config, |outcome| of_thread.end(outcome));
+                let run = || cpu::run::run(board, config, |outcome| of_thread.end(outcome));
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     of_thread.interrupts.set_processor(None);
                     of_thread.end(Outcome::Failed(panic_text(&*panic)));
                     // If it panics again, what is left is lost, and nobody else has it.
-                    let _ = catch_unwind(cpu::clear);
+                    let _ = catch_unwind(cpu::run::clear);
                 }
             })
             .map_err(Error::Thread)?;

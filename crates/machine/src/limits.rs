@@ -9,8 +9,9 @@
 //!         └─ spaces   whose host mappings are a cache: the least recently used are flushed when others need room
 //! ```
 use crate::{
-    engine::{SPACE, STACK_HOST, STACK_WASM},
-    space::Space,
+    host::process,
+    local,
+    sizes::{SPACE, STACK_HOST, STACK_WASM},
 };
 use std::{
     cell::RefCell,
@@ -56,18 +57,11 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
     let taken = fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
     // On a host with few, half of them stays apart.
     let maps = max.saturating_sub(taken + MAPS_APART).max((max / 2).saturating_sub(taken));
-    let address = limit(libc::RLIMIT_AS).min(ADDRESS_MAX);
+    let address = process::limit(process::RLIMIT_AS).min(ADDRESS_MAX);
     let pages = fs::read_to_string("/proc/self/statm").ok();
     let pages: u64 = pages.and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0);
     Host { maps, address: address.saturating_sub(pages * 4096 + ADDRESS_APART) }
 });
-
-/// A limit of this process (`getrlimit`); u64::MAX if it has none.
-fn limit(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a structure of ours.
-    if unsafe { libc::getrlimit(resource, &mut limit) } == 0 { limit.rlim_cur } else { u64::MAX }
-}
 
 static MAPS: AtomicUsize = AtomicUsize::new(0);
 static ADDRESS: AtomicU64 = AtomicU64::new(0);
@@ -99,7 +93,7 @@ impl Limits {
     pub fn of(memory: u64) -> Limits {
         let bytes = memory as usize;
         let files = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
-        let sockets = limit(libc::RLIMIT_NOFILE).saturating_sub(files + FILES_APART).min(memory >> 14);
+        let sockets = process::limit(process::RLIMIT_NOFILE).saturating_sub(files + FILES_APART).min(memory >> 14);
         Limits {
             // As many as the kernel allows itself by default, which is a task for 128 KiB, and its own threads.
             tasks: (bytes >> 17) + 128,
@@ -144,11 +138,21 @@ struct Used {
     code: AtomicUsize,
 }
 
+/// An address space: its host mappings are a cache, which can be flushed when others need room.
+pub(crate) trait Cached: Send + Sync {
+    /// Host mappings that a flush would give back, at most.
+    fn cached(&self) -> usize;
+    /// See [`Ledger::tick`].
+    fn used(&self) -> u64;
+    /// Forgets everything. Async-signal-safe.
+    fn flush_all(&self);
+}
+
 /// A machine's ledger. Its own thread alone writes it.
 pub(crate) struct Ledger {
     limits: Limits,
     used: Used,
-    spaces: Mutex<Vec<Weak<Space>>>,
+    spaces: Mutex<Vec<Weak<dyn Cached>>>,
     /// Counts what address spaces look up.
     time: AtomicU64,
     failed: AtomicBool,
@@ -241,18 +245,18 @@ impl Ledger {
 
     /// Whether so many mappings can be made: if not at once, after other address spaces than `keep` were flushed, those first whose
     /// last lookup is the longest ago. Async-signal-safe where a program's access has faulted.
-    pub(crate) fn make_room(&self, maps: usize, keep: Option<&Space>) -> bool {
+    pub(crate) fn make_room(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         self.has_room(maps) || self.evict(maps, keep)
     }
 
     #[cold]
-    fn evict(&self, maps: usize, keep: Option<&Space>) -> bool {
+    fn evict(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         // An eighth at once, so that it is not for each mapping.
         let wanted = maps + self.limits.maps / 8;
         let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = || {
             let alive = spaces.iter().filter_map(Weak::upgrade);
-            alive.filter(|space| !keep.is_some_and(|keep| std::ptr::eq(keep, &**space)) && space.cached() != 0)
+            alive.filter(|space| !keep.is_some_and(|keep| std::ptr::addr_eq(keep, &**space)) && space.cached() != 0)
         };
         while !self.has_room(wanted) {
             let Some(oldest) = cached().map(|space| space.used()).min() else { break };
@@ -270,7 +274,7 @@ impl Ledger {
     }
 
     /// An address space whose mappings are counted here.
-    pub(crate) fn add_space(&self, space: &Arc<Space>) {
+    pub(crate) fn add_space(&self, space: &Arc<dyn Cached>) {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if spaces.len() == spaces.capacity() {
             spaces.retain(|space| space.strong_count() != 0);
@@ -281,7 +285,7 @@ impl Ledger {
     /// The host has refused what cannot be done without: the machine must end. Async-signal-safe.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Relaxed);
-        crate::cpu::set_stack_limit(usize::MAX);
+        local::set_stack_limit(usize::MAX);
     }
 
     pub(crate) fn failed(&self) -> bool {

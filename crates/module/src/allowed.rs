@@ -2,7 +2,7 @@
 //!
 //! Everything else is refused, whether or not the engine could run it. What is allowed has been
 //! thought through for this machine (files of `crates/machine`): interrupts come between any two
-//! instructions (`trap.rs`), and instances are used again (`instance.rs`). Not allowed, with the
+//! instructions (`trap/`), and instances are used again (`cpu/store.rs`). Not allowed, with the
 //! reasons:
 //! - tail calls: between the two functions the frame pointer is that of no frame;
 //! - structures, arrays, external and typed function references: state of an instance, and

@@ -64,8 +64,8 @@ pub struct Edits {
 
 impl Edits {
     /// Puts `bytes` in the place of those in `range`, offsets in the module. An empty range is a
-    /// place between two instructions. Ranges must not overlap; they may come in any order, and what
-    /// is put before an instruction stays before what is put in its place.
+    /// place between two instructions. Ranges must not overlap; they may come in any order, and
+    /// what is put before an instruction stays before what is put in its place.
     pub fn replace(&mut self, range: Range<usize>, bytes: Vec<u8>) {
         self.edits.push(Edit { range, bytes });
     }

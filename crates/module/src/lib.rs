@@ -45,4 +45,4 @@ pub mod sections;
 pub use error::{Error, ErrorKind, Forbidden};
 pub use kernel::{Kernel, split_kernel};
 pub use offsets::OffsetMap;
-pub use program::{FORM, Program, REUSABLE, check, check_length, check_size};
+pub use program::{FORM, Program, REUSABLE, check, check_size};

@@ -54,15 +54,7 @@ pub struct Program {
 ///
 /// # Errors
 /// If there are more.
-pub fn check_size(wasm: &[u8]) -> Result<(), Error> {
-    check_length(wasm.len() as u64)
-}
-
-/// As [`check_size`], of a program of so many bytes.
-///
-/// # Errors
-/// [`Error::Limit`]
-pub fn check_length(bytes: u64) -> Result<(), Error> {
+pub fn check_size(bytes: u64) -> Result<(), Error> {
     limit("bytes of the program", bytes, CODE_MAX)
 }
 
@@ -74,7 +66,7 @@ pub fn check_length(bytes: u64) -> Result<(), Error> {
 /// contract, or exceeds a limit. Offsets in errors are those in the file, where there is such a
 /// place.
 pub fn check(wasm: &[u8]) -> Result<Program, Error> {
-    check_size(wasm)?;
+    check_size(wasm.len() as u64)?;
     let mut state = State::new(wasm);
     for payload in Parser::new(0).parse_all(wasm) {
         state.section(&payload?)?;

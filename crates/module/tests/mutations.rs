@@ -1,6 +1,11 @@
 //! Damaged modules: whatever a file has in it, it is taken or refused, in bounded time.
 use std::time::{Duration, Instant};
-use wasmlinux_module::{ErrorKind, check, split_kernel};
+use wasmlinux_module::{check, split_kernel};
+
+#[path = "../../../fuzz/entries/module.rs"]
+mod entry;
+
+use entry::run as look;
 
 /// A program that has of everything something.
 const PROGRAM: &str = r#"(module
@@ -40,24 +45,6 @@ fn samples() -> [Vec<u8>; 2] {
     check(&samples[0]).unwrap();
     split_kernel(&samples[1]).unwrap();
     samples
-}
-
-/// Checks it, and what must hold of any program that is taken.
-fn look(wasm: &[u8]) {
-    if let Ok(program) = check(wasm) {
-        for engine in 0..program.module.len() {
-            let original = program.offsets.to_original(engine);
-            assert!(
-                original.is_none_or(|original| original < wasm.len() && program.offsets.to_engine(original).is_some())
-            );
-        }
-        // What is made of it is a program, but for what only the machine may put in.
-        if let Err(error) = check(&program.module) {
-            let machines = matches!(error.kind(), ErrorKind::OwnMemory | ErrorKind::ReservedExport(_));
-            assert!(machines, "{error}");
-        }
-    }
-    let _ = split_kernel(wasm);
 }
 
 /// Numbers that look random: Marsaglia's xorshift.

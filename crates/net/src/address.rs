@@ -7,7 +7,8 @@ use wasmlinux_boundary as boundary;
 pub(crate) const GUEST_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 0x0a, 0x00, 0x02, 0x02];
 
-/// Bytes of the largest IP packet. Large, as nothing of it is ever split: both ends of the wire are memory.
+/// Bytes of the largest IP packet. Large, as nothing of it is ever split: both ends of the wire are
+/// memory.
 pub(crate) const MTU: u16 = 65520;
 
 pub(crate) const GUEST: Ipv4Addr = Ipv4Addr::from_bits(boundary::NET_GUEST);
@@ -78,7 +79,8 @@ pub(crate) fn outside(to: SocketAddr, reach: Reach, dns: impl FnOnce() -> IpAddr
         ip if is_gateway(ip) && !reach.host => return Err(Kept::Prohibited("host")),
         ip if is_gateway(ip) && ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
         ip if is_gateway(ip) => Ipv6Addr::LOCALHOST.into(),
-        // Without it nothing outside has a name: that one port of that one server is reached wherever it is.
+        // Without it nothing outside has a name: that one port of that one server is reached
+        // wherever it is.
         ip if is_dns(ip) && to.port() == 53 => dns(),
         // The host's own loopback is reached by the gateway only.
         ip if is_local(ip) || !is_unicast(ip) => return Err(Kept::Nowhere),

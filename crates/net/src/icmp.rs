@@ -1,5 +1,5 @@
-//! ICMP: echo requests. The gateway answers by itself; for other hosts there is a ping socket for each identifier and
-//! host, if the host lets its users have such.
+//! ICMP: echo requests. The gateway answers by itself; for other hosts there is a ping socket for
+//! each identifier and host, if the host lets its users have such.
 use crate::address;
 use crate::dial::Denied;
 use crate::host::{Io, Kind};

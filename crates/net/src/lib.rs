@@ -1,6 +1,7 @@
-//! A user-mode network: at the other end of the guest's wire there is no network, but a translator. It plays the gateway
-//! and every remote host, and turns the guest's connections into sockets of this process, and published ports of the host
-//! into connections to the guest. No privileges, no packets on the host's network that an ordinary program could not send.
+//! A user-mode network: at the other end of the guest's wire there is no network, but a translator.
+//! It plays the gateway and every remote host, and turns the guest's connections into sockets of
+//! this process, and published ports of the host into connections to the guest. No privileges, no
+//! packets on the host's network that an ordinary program could not send.
 //!
 //! ```text
 //!  guest ── virtio-net ── wire.rs ─┬─ tcp.rs   a flow: smoltcp's TCP on the guest's side, a socket on the host's
@@ -11,12 +12,28 @@
 //!  reactor.rs  the turns in which it is done      host.rs     what the protocols need for it
 //!  address.rs  who has which address      publish.rs  `-p`      reach.rs  what the guest may reach
 //! ```
+//! Ports are published as docker has it; [`Ports::open`] opens them. A [`Dialer`] makes the sockets
+//! to the outside, and the network's device is plugged into a machine before [`Network::start`]:
+//!
+//! ```
+//! use wasmlinux_net::{Local, Network, Ports, Publish, Reach, Share};
+//!
+//! let ports = Ports::open(&Publish::parse("127.0.0.1:0:80/tcp")?)?;
+//! assert_eq!(ports.published()[0].guest, 80);
+//! assert_ne!(ports.published()[0].host.port(), 0, "the host has chosen one");
+//! let (reach, share) = (Reach::default(), Share { sockets: 64, buffers: 1 << 20 });
+//! let network = Network::new(ports, Box::new(Local::new(reach)), reach.host, share);
+//! let device = network.device();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //! Arrows of imports: network → backend → reactor → the protocols → host, wire, packet → the rest.
 #![forbid(unsafe_code)]
 
 mod address;
 mod backend;
 mod dial;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod icmp;
 mod link;

@@ -1,5 +1,5 @@
-//! What a network does beside carrying packets: it says who has an address (ARP, neighbour discovery) and gives addresses
-//! out (DHCP).
+//! What a network does beside carrying packets: it says who has an address (ARP, neighbour
+//! discovery) and gives addresses out (DHCP).
 use crate::address::{self, DNS, DNS6, GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, MASK, MTU};
 use crate::packet::{self, Packet};
 use crate::wire::{TYPE_ARP, Wire};

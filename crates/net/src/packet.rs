@@ -9,7 +9,8 @@ use smoltcp::wire::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// What is needed of an IP packet. Packets with options that change the way, and fragments, are not taken.
+/// What is needed of an IP packet. Packets with options that change the way, and fragments, are not
+/// taken.
 pub(crate) struct Packet<'a> {
     pub(crate) from: IpAddr,
     pub(crate) to: IpAddr,
@@ -101,7 +102,8 @@ impl From<Kept> for Unreachable {
     }
 }
 
-/// Tells the guest that a packet of it got nowhere. Of the payload the first eight bytes are needed.
+/// Tells the guest that a packet of it got nowhere. Of the payload the first eight bytes are
+/// needed.
 pub(crate) fn unreachable(wire: &mut Wire, packet: &Packet<'_>, why: Unreachable) {
     let Some(data) = packet.payload.get(..8) else { return };
     let gateway = address::gateway(packet.from);

@@ -38,9 +38,9 @@ pub struct Publish {
 pub struct PublishError(String);
 
 impl Publish {
-    /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges `FIRST-LAST` of one length. Without an
-    /// address it is 127.0.0.1; an IPv6 address stands in brackets. Where the host's port is left out, empty or 0, the host
-    /// chooses one.
+    /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges
+    /// `FIRST-LAST` of one length. Without an address it is 127.0.0.1; an IPv6 address stands in
+    /// brackets. Where the host's port is left out, empty or 0, the host chooses one.
     ///
     /// # Errors
     /// If the text is something else.
@@ -49,7 +49,7 @@ impl Publish {
         let (ports, protocol) = match text.split_once('/') {
             None | Some((_, "tcp")) => (text.strip_suffix("/tcp").unwrap_or(text), Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some((_, other)) => return wrong(format!("`{other}` is no protocol")),
+            Some((_, other)) => return wrong(format!("`{other}` is not a protocol: tcp or udp")),
         };
         let (rest, guest) = ports.rsplit_once(':').unwrap_or(("", ports));
         if guest.is_empty() {
@@ -61,7 +61,9 @@ impl Publish {
                 let inner = address.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
                 match inner.unwrap_or(address).parse::<IpAddr>() {
                     Ok(ip) if ip.is_ipv6() == inner.is_some() => (ip, host),
-                    _ => return wrong(format!("`{address}` is no address of the host")),
+                    _ => {
+                        return wrong(format!("`{address}` is not an IP address (an IPv6 address stands in brackets)"));
+                    }
                 }
             }
         };
@@ -82,12 +84,12 @@ impl Publish {
 fn range(text: &str) -> Result<impl ExactSizeIterator<Item = u16> + use<>, PublishError> {
     let port = |text: &str| match text.parse::<u16>() {
         Ok(port) if port > 0 && !text.starts_with('+') => Ok(port),
-        _ => Err(PublishError(format!("`{text}` is no port (1 to 65535)"))),
+        _ => Err(PublishError(format!("`{text}` is not a port number (1 to 65535)"))),
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     if last < first {
-        return Err(PublishError(format!("`{text}` is no range of ports")));
+        return Err(PublishError(format!("`{text}` is not a range of ports: the first is the lower one")));
     }
     Ok((0..last - first + 1).map(move |i| first + i))
 }

@@ -1,5 +1,6 @@
-//! What the network does, turn by turn: looks what the guest has sent, which sockets are ready and what the time is, and lets
-//! the protocols do what is to be done. The processor's thread does it, or the network's own: `backend.rs`.
+//! What the network does, turn by turn: looks what the guest has sent, which sockets are ready and
+//! what the time is, and lets the protocols do what is to be done. The processor's thread does it,
+//! or the network's own: `backend.rs`.
 use crate::address;
 use crate::host::{Io, Kind};
 use crate::icmp::Icmp;
@@ -132,7 +133,8 @@ impl Reactor {
         more
     }
 
-    fn packet(&mut self, kind: u16, bytes: &[u8]) {
+    /// Takes one packet of the guest.
+    pub(crate) fn packet(&mut self, kind: u16, bytes: &[u8]) {
         if kind == TYPE_ARP {
             return link::arp(&mut self.wire, bytes);
         }

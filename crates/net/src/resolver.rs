@@ -1,7 +1,8 @@
 //! The host's name server.
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The first name server that the host uses. Read anew each time: a host that moves gets another one.
+/// The first name server that the host uses. Read anew each time: a host that moves gets another
+/// one.
 pub(crate) fn server() -> IpAddr {
     std::fs::read_to_string("/etc/resolv.conf").ok().and_then(|text| first(&text)).unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
@@ -9,7 +10,8 @@ pub(crate) fn server() -> IpAddr {
 fn first(text: &str) -> Option<IpAddr> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        // A zone, as in `fe80::1%eth0`, names an interface of the host: such a server is passed over.
+        // A zone, as in `fe80::1%eth0`, names an interface of the host: such a server is passed
+        // over.
         (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok()).flatten()
     })
 }

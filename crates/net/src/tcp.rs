@@ -1,6 +1,6 @@
-//! TCP: each connection of the guest is a socket of the host. A flow has smoltcp's TCP on the guest's side and carries
-//! bytes between that and the socket; each flow is an interface of its own, so that a packet costs the same however many
-//! there are.
+//! TCP: each connection of the guest is a socket of the host. A flow has smoltcp's TCP on the
+//! guest's side and carries bytes between that and the socket; each flow is an interface of its
+//! own, so that a packet costs the same however many there are.
 use crate::address;
 use crate::host::{Io, Kind, Share};
 use crate::packet::{self, Packet, Unreachable};
@@ -17,15 +17,17 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 
-/// Bytes that a flow holds for each direction: powers of two. A flow gets the [`PART`]th of what is left of the machine's share, so that the
-/// first go fast and there is some for many. The host gives what is used.
+/// Bytes that a flow holds for each direction: powers of two. A flow gets the [`PART`]th of what is
+/// left of the machine's share, so that the first go fast and there is some for many. The host
+/// gives what is used.
 const BUFFER_MAX: usize = 1 << 20;
 const BUFFER_MIN: usize = 16 << 10;
 const PART: usize = 256;
 /// How often a connection to the guest is begun again.
 const ATTEMPTS: u8 = 3;
-/// How much faster time goes for a connection to the guest that is not answered: the wire loses nothing, so the guest had no
-/// room for it in the server's backlog, and has soon. The first repetition comes after 1 s / HASTE.
+/// How much faster time goes for a connection to the guest that is not answered: the wire loses
+/// nothing, so the guest had no room for it in the server's backlog, and has soon. The first
+/// repetition comes after 1 s / HASTE.
 const HASTE: u32 = 50;
 /// Sockets that are kept for new flows.
 const SPARE: usize = 32;
@@ -47,7 +49,8 @@ pub(crate) struct Tcp {
     dirty: Vec<Token>,
     timers: BinaryHeap<Reverse<(Instant, Token)>>,
     next_port: u16,
-    /// Sockets of flows that are over, for new ones: their buffers need not be made and cleared again.
+    /// Sockets of flows that are over, for new ones: their buffers need not be made and cleared
+    /// again.
     spare: Vec<Sockets>,
 }
 
@@ -413,8 +416,8 @@ impl Flow {
         let now = self.time(now);
         self.interface.poll_ingress_single(now, &mut Port { wire, packet: Some(packet) }, &mut self.sockets.set);
         if self.sockets.get().state() == State::SynSent && self.attempts < ATTEMPTS {
-            // The guest remembers an older connection with these ports (TIME_WAIT) and answered for that. It was told now that
-            // this is over (RST), and accepts a new one.
+            // The guest remembers an older connection with these ports (TIME_WAIT) and answered for
+            // that. It was told now that this is over (RST), and accepts a new one.
             self.attempts += 1;
             self.sockets.get().abort();
             let _ = self.connect();
@@ -439,7 +442,8 @@ impl Flow {
             }
         }
         match self.sockets.get().state() {
-            State::Closed => {
+            // It listens again once the guest has taken back what it began with.
+            State::Closed | State::Listen => {
                 if !(self.guest_ended && self.host_ended) {
                     reset(&self.stream);
                 }
@@ -494,7 +498,8 @@ impl Flow {
                 }
                 Ok(Ok((len, space))) => {
                     moved = true;
-                    // Less than there was room for: that was all, and what comes next is told. The end was told already.
+                    // Less than there was room for: that was all, and what comes next is told. The
+                    // end was told already.
                     self.readable = len == space || self.ends;
                 }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
@@ -544,7 +549,8 @@ fn listen_endpoint(at: SocketAddr) -> IpListenEndpoint {
     IpListenEndpoint { addr: Some(at.ip().into()), port: at.port() }
 }
 
-/// Answers a packet as a host does that has no such connection, or as a router that does not reach the host.
+/// Answers a packet as a host does that has no such connection, or as a router that does not reach
+/// the host.
 fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8], why: Option<io::ErrorKind>) {
     if !address::is_unicast(host) {
         return;
@@ -572,3 +578,6 @@ fn refuse(now: Instant, wire: &mut Wire, host: IpAddr, packet: &[u8], why: Optio
 fn reset(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
 }
+
+#[cfg(test)]
+mod tests;

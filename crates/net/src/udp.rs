@@ -1,5 +1,6 @@
-//! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as long as it is used.
-//! Published ports are sockets of the host whose peers get a port of the gateway each.
+//! UDP: each pair of endpoints of the guest's datagrams is a connected socket of the host, for as
+//! long as it is used. Published ports are sockets of the host whose peers get a port of the
+//! gateway each.
 use crate::address;
 use crate::dial::Denied;
 use crate::host::{Io, Kind};

@@ -1,4 +1,5 @@
-//! A person at a terminal, by the library: boots a machine, types a session, and draws what the terminal shows as an SVG.
+//! A person at a terminal, by the library: boots a machine, types a session, and draws what the
+//! terminal shows as an SVG.
 //!
 //! ```text
 //! cargo xtask picture
@@ -87,7 +88,8 @@ impl Screen {
     }
 
     fn wait_for_prompt(&mut self, pieces: &Receiver<Vec<u8>>) -> Result<(), Box<dyn Error>> {
-        // The prompt is the last that is shown, and a program may stop for a moment behind something like it.
+        // The prompt is the last that is shown, and a program may stop for a moment behind
+        // something like it.
         let quiet = Duration::from_millis(300);
         loop {
             let at_prompt = self.text().ends_with(PROMPT);

@@ -1,5 +1,6 @@
-//! The debug channel that this project began with: a process of the guest that is driven from here makes a pipe, a
-//! program runs with the pipe's writing end as its output, and we print what arrives while it arrives.
+//! The debug channel that this project began with: a process of the guest that is driven from here
+//! makes a pipe, a program runs with the pipe's writing end as its output, and we print what
+//! arrives while it arrives.
 //!
 //! ```text
 //! cargo run --release --example pipe
@@ -15,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let task = machine.host_task()?;
     let (read_end, write_end) = task.pipe2(flags::O_CLOEXEC)?;
 
-    // The program has a writing end of its own: once the task's is closed, the pipe ends when the program does.
+    // The program has a writing end of its own: once the task's is closed, the pipe ends when the
+    // program does.
     let output = Stdio::descriptor(&task, write_end);
     let mut program = machine.command("cat").stdin(Stdio::piped()).stdout(output).spawn()?;
     task.close(write_end)?;

@@ -33,9 +33,10 @@ impl Stdio {
         Stdio(Kind::Piped)
     }
 
-    /// To an open file of this process. What the guest reads and writes is read and written there at that moment, with the
-    /// result that it has here: nothing is read ahead, an error is the guest's, and two streams that lead to one file keep
-    /// their order. A pipe or terminal is opened a second time, so that the file that is given blocks or not as before.
+    /// To an open file of this process. What the guest reads and writes is read and written there
+    /// at that moment, with the result that it has here: nothing is read ahead, an error is the
+    /// guest's, and two streams that lead to one file keep their order. A pipe or terminal is
+    /// opened a second time, so that the file that is given blocks or not as before.
     pub fn file(file: impl Into<OwnedFd>) -> Stdio {
         Stdio(Kind::File(Arc::new(file.into())))
     }
@@ -45,14 +46,14 @@ impl Stdio {
         Stdio::path("/dev/null")
     }
 
-    /// To a file, device or named pipe of the guest: opened for reading as standard input, else for writing. A file is made if
-    /// it is absent, and not truncated.
+    /// To a file, device or named pipe of the guest: opened for reading as standard input, else for
+    /// writing. A file is made if it is absent, and not truncated.
     pub fn path(path: impl Into<OsString>) -> Stdio {
         Stdio(Kind::Path(path.into()))
     }
 
-    /// To what a host task has open as `fd`, for example the end of a pipe. It is opened anew: the host
-    /// task keeps its own descriptor, and has to close it for a reader to see the end.
+    /// To what a host task has open as `fd`, for example the end of a pipe. It is opened anew: the
+    /// host task keeps its own descriptor, and has to close it for a reader to see the end.
     pub fn descriptor(task: &HostTask, fd: Fd) -> Stdio {
         Stdio::path(format!("/proc/{}/fd/{fd}", task.id()))
     }
@@ -71,8 +72,8 @@ pub struct Output {
 
 /// A command that can be run in the guest, after the model of [`std::process::Command`].
 ///
-/// It becomes the leader of a session of its own. Unless more is said its environment holds PATH, HOME and TERM
-/// (defaults of the guest), its directory is `/`, its streams lead to `/dev/null`.
+/// It becomes the leader of a session of its own. Unless more is said its environment holds PATH,
+/// HOME and TERM (defaults of the guest), its directory is `/`, its streams lead to `/dev/null`.
 #[derive(Clone)]
 pub struct Command {
     control: Arc<Control>,
@@ -145,8 +146,10 @@ impl Command {
         self
     }
 
-    /// Whom it runs as: a name or number, or both user and group with a colon between, as docker takes it (`nobody`, `1000:100`). Names
-    /// are looked up in the guest's `/etc/passwd` and `/etc/group`; without a group it has the user's groups. HOME is the user's. The default is root.
+    /// Whom it runs as: a name or number, or both user and group with a colon between, as docker
+    /// takes it (`nobody`, `1000:100`). Names are looked up in the guest's `/etc/passwd` and
+    /// `/etc/group`; without a group it has the user's groups. HOME is the user's. The default is
+    /// root.
     pub fn user(&mut self, user: impl AsRef<OsStr>) -> &mut Command {
         self.user = Some(user.as_ref().into());
         self
@@ -182,26 +185,30 @@ impl Command {
         self
     }
 
-    /// Gives it a controlling terminal of this size, with line discipline and job control, in place of its three standard streams.
-    /// What the person types goes to [`Child::stdin`], what is shown comes from [`Child::stdout`]. Dropping the first hangs the terminal up:
-    /// SIGHUP for its session. [`Process::resize`] changes the size. The terminal ends with the command.
+    /// Gives it a controlling terminal of this size, with line discipline and job control, in place
+    /// of its three standard streams. What the person types goes to [`Child::stdin`], what is shown
+    /// comes from [`Child::stdout`]. Dropping the first hangs the terminal up: SIGHUP for its
+    /// session. [`Process::resize`] changes the size. The terminal ends with the command.
     pub fn terminal(&mut self, size: TerminalSize) -> &mut Command {
         self.terminal = Some(size);
         self
     }
 
-    /// Starts it; returns when its program has been executed, or could not be, or the machine has gone off meanwhile. Other commands are
-    /// served meanwhile, also if the program has to be compiled first.
+    /// Starts it; returns when its program has been executed, or could not be, or the machine has
+    /// gone off meanwhile. Other commands are served meanwhile, also if the program has to be
+    /// compiled first.
     ///
     /// # Errors
-    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`], [`Error::Terminals`], [`Error::Off`];
-    /// [`Error::Io`] if the host has no descriptor more for a [`Stdio::file`].
+    /// [`Error::Spawn`] with the guest's reason, [`Error::ZeroByte`], [`Error::TooLarge`],
+    /// [`Error::Terminals`], [`Error::Off`]; [`Error::Io`] if the host has no descriptor more for a
+    /// [`Stdio::file`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
         self.begin(true).map(|(child, _)| child)
     }
 
-    /// Makes its process, with everything that it was given, and leaves only the program to be executed: by [`Created::start`]. So what
-    /// must be known or done before it runs (its process id, a file) can be.
+    /// Makes its process, with everything that it was given, and leaves only the program to be
+    /// executed: by [`Created::start`]. So what must be known or done before it runs (its process
+    /// id, a file) can be.
     ///
     /// # Errors
     /// As [`Command::spawn`]; whether the program can be executed shows when it is started.

@@ -1,10 +1,12 @@
-//! The control channel to the guest's `/init`: messages out, and one thread that takes what comes back.
+//! The control channel to the guest's `/init`: messages out, and one thread that takes what comes
+//! back.
 //!
 //! ```text
 //! Command::spawn ─► Control::request ─ CREATE ─► init
 //! Process::wait ◄── Job ◄── receiver thread ◄── CREATED, STARTED, FAILED, EXITED
 //! ```
-//! When the machine goes off the channel ends, the thread with it, and every job is [`Phase::Lost`].
+//! When the machine goes off the channel ends, the thread with it, and every job is
+//! [`Phase::Lost`].
 use crate::{Errno, Error};
 use std::collections::HashMap;
 use std::io::Write;
@@ -183,7 +185,8 @@ impl Control {
         &self.streams
     }
 
-    /// Waits until init is up (then it is `Running`), the machine went off (`Lost`), or the time is over.
+    /// Waits until init is up (then it is `Running`), the machine went off (`Lost`), or the time is
+    /// over.
     pub(crate) fn ready(&self, limit: Duration) -> Phase {
         self.init.wait_until(Some(Instant::now() + limit), |phase| *phase != Phase::Starting)
     }
@@ -204,8 +207,9 @@ impl Control {
         writer.write_all(&bytes).map_err(|_| Error::Off)
     }
 
-    /// Sends the message that makes a command, host task or process for files, which `fill` completes, and waits for init's answer: its
-    /// process id. The stream `terminal` is closed when it has ended.
+    /// Sends the message that makes a command, host task or process for files, which `fill`
+    /// completes, and waits for init's answer: its process id. The stream `terminal` is closed when
+    /// it has ended.
     pub(crate) fn request(
         &self,
         kind: u32,
@@ -243,8 +247,8 @@ impl Control {
         answer(job, failed).map(drop)
     }
 
-    /// Waits until the guest has read what was sent. False if it has not though the machine has computed for so long since, or not
-    /// computed at all in ten times that: it hangs.
+    /// Waits until the guest has read what was sent. False if it has not though the machine has
+    /// computed for so long since, or not computed at all in ten times that: it hangs.
     pub(crate) fn is_heard(&self, patience: Duration) -> bool {
         let (start, before) = (Instant::now(), self.streams.processor_time().unwrap_or_default());
         loop {
@@ -332,8 +336,8 @@ fn answer(job: &Job, failed: impl FnOnce(Failure) -> Error) -> Result<u32, Error
     match job.wait_until(None, |phase| *phase != Phase::Starting) {
         Phase::Failed(failure) => Err(failed(failure)),
         Phase::Starting => Err(Error::Off),
-        // It may be over by now. One that switched the machine off at once may even have run before init could
-        // say so, and what it has written is still to be read.
+        // It may be over by now. One that switched the machine off at once may even have run before
+        // init could say so, and what it has written is still to be read.
         Phase::Created { pid } | Phase::Running { pid } | Phase::Exited { pid, .. } | Phase::Lost { pid } => Ok(pid),
     }
 }

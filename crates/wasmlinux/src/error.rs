@@ -19,12 +19,12 @@ pub enum Error {
         asked: u64,
     },
     /// What is added to the root file system does not fit into the memory.
-    #[error("{} of memory are too little for the {count} files and folders that are added, which take {} of it: {}",
+    #[error("{} of memory are too little for the {count} files and directories that are added, which take {} of it: {}",
         size(*.memory), size(*.files), advice(*.needed))]
     FilesTooLarge {
         /// The machine's memory, in bytes.
         memory: u64,
-        /// Files, folders and links.
+        /// Files, directories and links.
         count: u64,
         /// What they take of the memory, in bytes.
         files: u64,
@@ -39,14 +39,14 @@ pub enum Error {
         /// The guest's reason.
         errno: Errno,
     },
-    /// A file or folder could not be added to the root file system.
+    /// A file or directory could not be added to the root file system.
     #[error(transparent)]
     Add(#[from] wasmlinux_image::tree::Error),
     /// The kernel's command line is too long or has a zero byte in it.
     #[error("the kernel's arguments are too long (at most {} bytes), or hold a zero byte", wasmlinux_boundary::CMDLINE_SIZE - 1)]
     KernelArguments,
     /// The host name is empty, longer than 64 bytes, or not one word.
-    #[error("`{0}` is no host name: 1 to 64 printable characters without spaces")]
+    #[error("`{0}` is not a host name: 1 to 64 printable characters without spaces")]
     Hostname(String),
     /// The machine could not be switched on.
     #[error(transparent)]
@@ -108,7 +108,7 @@ pub enum Error {
     Spawn {
         /// What was being done.
         step: SpawnStep,
-        /// The program, folder, stream, user or group.
+        /// The program, directory, stream, user or group.
         subject: String,
         /// The guest's reason.
         errno: Errno,
@@ -136,7 +136,8 @@ pub enum Error {
     /// A string for the guest has a zero byte in it.
     #[error("`{0}` has a zero byte in it")]
     ZeroByte(String),
-    /// Arguments and environment of a command, or the buffers of a system call, are larger than the channel takes.
+    /// Arguments and environment of a command, or the buffers of a system call, are larger than the
+    /// channel takes.
     #[error("{what} of {size} bytes: at most {limit} can be handed over")]
     TooLarge {
         /// What it is.

@@ -1,7 +1,8 @@
 //! Files that are put into the guest, at boot or later: what they cost, and how they get there.
 //!
-//! They are sent to `/init`, or to a process that it starts, over a stream of their own, and what cannot be
-//! made is told, with the reason: no file is lost in silence, and none has to be in memory twice.
+//! They are sent to `/init`, or to a process that it starts, over a stream of their own, and what
+//! cannot be made is told, with the reason: no file is lost in silence, and none has to be in
+//! memory twice.
 use crate::Error;
 use crate::control::{Control, Failure, encode};
 use crate::machine::MEMORY_MIN;
@@ -30,7 +31,7 @@ const FRAGMENTS: u64 = 8 << 20;
 /// What a tree takes of the guest's memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// Files, folders and links.
+    /// Files, directories and links.
     pub(crate) count: u64,
     /// Bytes of memory.
     pub(crate) memory: u64,

@@ -15,7 +15,7 @@ use wasmlinux_boundary::{self as boundary, Field, Message, Received};
 pub enum FileKind {
     /// A file with content, which [`Files`] reads.
     Regular,
-    /// A folder; what is in it follows.
+    /// A directory; what is in it follows.
     Folder,
     /// A symbolic link, and where it leads.
     Symlink(OsString),
@@ -24,7 +24,7 @@ pub enum FileKind {
     Node(u32, u32),
 }
 
-/// A file, folder or link of the guest, as the guest tells it: a path may be anything, `..` too.
+/// A file, directory or link of the guest, as the guest tells it: a path may be anything, `..` too.
 /// Whoever makes files of the host by it has to see to that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

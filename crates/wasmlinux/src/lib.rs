@@ -1,4 +1,5 @@
-//! Linux as a library: a machine that boots the real kernel, compiled to WebAssembly, in this process.
+//! Linux as a library: a machine that boots the real kernel, compiled to WebAssembly, in this
+//! process.
 //!
 //! ```no_run
 //! use std::io::Read;
@@ -19,11 +20,13 @@
 //! - [`Command`] and [`Child`] run programs of the guest, after the model of [`std::process`].
 //! - [`HostTask`] makes system calls on the guest's kernel from here, as a process of its own.
 //!
-//! Each machine has threads of its own, which let other threads handle this process's signals. The process's handlers for SIGSEGV, SIGILL
-//! and SIGFPE, and for SIGRTMIN + 4, are the machine's from the first boot on; what is not a machine's goes to the handlers that were
-//! there before. Whoever installs one later passes on what is not its own.
+//! Each machine has threads of its own, which let other threads handle this process's signals. The
+//! process's handlers for SIGSEGV, SIGILL and SIGFPE, and for SIGRTMIN + 4, are the machine's from
+//! the first boot on; what is not a machine's goes to the handlers that were there before. Whoever
+//! installs one later passes on what is not its own.
 //!
-//! Everything may be used from any thread. Nothing panics on what the guest or the caller does: see [`Error`].
+//! Everything may be used from any thread. Nothing panics on what the guest or the caller does: see
+//! [`Error`].
 #![deny(unsafe_code)]
 
 mod apart;

@@ -302,9 +302,11 @@ impl Builder {
     fn first_arguments(&self) -> String {
         // The kernel shows what is less than its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
-        // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against fragmentation, as the kernel does
-        // from the first sign of it on, would be most of a machine's memory.
-        format!("loglevel={level} sysctl.vm.watermark_boost_factor=0")
+        // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against
+        // fragmentation, as the kernel does from the first sign of it on, would be most of a
+        // machine's memory. So would the eighth of it that a processor may keep for itself: the
+        // kernel takes that back for files only if something else can be given up.
+        format!("loglevel={level} sysctl.vm.watermark_boost_factor=0 sysctl.vm.percpu_pagelist_high_fraction=128")
     }
 }
 

@@ -75,8 +75,8 @@ impl Process {
         Process { control, job, pid }
     }
 
-    /// Its process id in the guest. It is the leader of a session and of a process group of that number. 0 if
-    /// the machine went off before it was told.
+    /// Its process id in the guest. It is the leader of a session and of a process group of that
+    /// number. 0 if the machine went off before it was told.
     pub fn id(&self) -> u32 {
         self.pid
     }
@@ -97,8 +97,9 @@ impl Process {
         self.send(signal, true)
     }
 
-    /// Waits until the guest has taken what was asked of it until now, signals for instance. False if it has not though the machine has
-    /// computed for `patience` since, or did not compute at all in ten times that: then its kernel hangs, and only
+    /// Waits until the guest has taken what was asked of it until now, signals for instance. False
+    /// if it has not though the machine has computed for `patience` since, or did not compute at
+    /// all in ten times that: then its kernel hangs, and only
     /// [`Machine::power_off`](crate::Machine::power_off) ends it.
     pub fn is_heard(&self, patience: Duration) -> bool {
         self.control.is_heard(patience)
@@ -118,7 +119,8 @@ impl Process {
         self.control.send(message)
     }
 
-    /// Tells its terminal another size: the foreground processes get SIGWINCH. Without a terminal it does nothing.
+    /// Tells its terminal another size: the foreground processes get SIGWINCH. Without a terminal
+    /// it does nothing.
     ///
     /// # Errors
     /// [`Error::Off`]
@@ -179,9 +181,11 @@ impl std::fmt::Debug for Process {
 /// Dropping it closes those ends and leaves the process alone.
 #[derive(Debug)]
 pub struct Child {
-    /// Its standard input, if it is [`Stdio::piped`](crate::Stdio::piped). Dropping it is the end of file.
+    /// Its standard input, if it is [`Stdio::piped`](crate::Stdio::piped). Dropping it is the end
+    /// of file.
     pub stdin: Option<StreamWriter>,
-    /// Its standard output, if it is piped. The process gets SIGPIPE for output after it is dropped.
+    /// Its standard output, if it is piped. The process gets SIGPIPE for output after it is
+    /// dropped.
     pub stdout: Option<StreamReader>,
     /// Its standard error, if it is piped.
     pub stderr: Option<StreamReader>,
@@ -208,8 +212,8 @@ impl Child {
         self.process.signal(SIGKILL)
     }
 
-    /// Closes its standard input and waits until it has ended. Its output must be read meanwhile if there may be
-    /// more than a stream buffers (256 KiB).
+    /// Closes its standard input and waits until it has ended. Its output must be read meanwhile if
+    /// there may be more than a stream buffers (256 KiB).
     ///
     /// # Errors
     /// [`Error::Off`] if the machine went off before.

@@ -1,7 +1,8 @@
 //! Host tasks: processes of the guest whose system calls are made from the host.
 //!
-//! The guest's side is a program that reads a call from its stream, makes it and sends the result back. It has
-//! a buffer for what calls read and write; [`Arg`] says which bytes lie in it during a call.
+//! The guest's side is a program that reads a call from its stream, makes it and sends the result
+//! back. It has a buffer for what calls read and write; [`Arg`] says which bytes lie in it during a
+//! call.
 use crate::control::{Control, encode};
 use crate::process::{ExitStatus, Process};
 use crate::{Errno, Error, StreamReader, StreamWriter};
@@ -115,8 +116,8 @@ pub enum Waited {
 
 /// A process of the guest that makes the system calls it is asked for.
 ///
-/// It makes one call at a time: a second thread waits while a call blocks. Dropping it ends the process, which
-/// closes its descriptors.
+/// It makes one call at a time: a second thread waits while a call blocks. Dropping it ends the
+/// process, which closes its descriptors.
 pub struct HostTask {
     process: Process,
     /// Address and size of the buffer in the guest.
@@ -176,11 +177,12 @@ impl HostTask {
         self.size
     }
 
-    /// Makes a system call, with up to six arguments, and gives its result. A pointer inside an argument's bytes is
-    /// the guest's matter: the kernel answers EFAULT to a wild one.
+    /// Makes a system call, with up to six arguments, and gives its result. A pointer inside an
+    /// argument's bytes is the guest's matter: the kernel answers EFAULT to a wild one.
     ///
     /// # Errors
-    /// [`Error::System`] with the guest's reason; [`Error::TooLarge`], [`Error::ZeroByte`], [`Error::TaskEnded`].
+    /// [`Error::System`] with the guest's reason; [`Error::TooLarge`], [`Error::ZeroByte`],
+    /// [`Error::TaskEnded`].
     pub fn syscall(&self, nr: u32, args: &mut [Arg<'_>]) -> Result<u32, Error> {
         self.named("system call", nr, args)
     }
@@ -225,8 +227,8 @@ impl HostTask {
         }
     }
 
-    /// Places the arguments: first what only goes in, then what goes in and comes back, then what only comes back, so
-    /// that both transfers are one piece.
+    /// Places the arguments: first what only goes in, then what goes in and comes back, then what
+    /// only comes back, so that both transfers are one piece.
     fn layout(&self, args: &[Arg<'_>]) -> Result<Layout, Error> {
         let mut layout = Layout { words: [0; 6], send: Vec::new(), back: (0, 0), places: Vec::new() };
         let mut end = 0_usize;
@@ -343,7 +345,8 @@ impl HostTask {
         self.named("mkdir", nr::MKDIRAT, &mut args).map(drop)
     }
 
-    /// mount(2): what (for example "none"), where, the file system's type, MS_* flags, options ("size=1m" or "").
+    /// mount(2): what (for example "none"), where, the file system's type, MS_* flags, options
+    /// ("size=1m" or "").
     ///
     /// # Errors
     /// As [`HostTask::syscall`].
@@ -360,7 +363,8 @@ impl HostTask {
         self.named("kill", nr::KILL, &mut [Arg::Word(pid as u32), Arg::Word(signal)]).map(drop)
     }
 
-    /// waitid(2), for children of this host task; None if WNOHANG is among the [`flags`] and nothing has happened.
+    /// waitid(2), for children of this host task; None if WNOHANG is among the [`flags`] and
+    /// nothing has happened.
     ///
     /// # Errors
     /// As [`HostTask::syscall`].

@@ -1,4 +1,5 @@
-//! The library against a guest that is a thread here, and speaks init's and a host task's side of the protocol.
+//! The library against a guest that is a thread here, and speaks init's and a host task's side of
+//! the protocol.
 use super::*;
 use crate::command::{Command, Stdio};
 use crate::task::{Arg, HostTask};
@@ -81,7 +82,8 @@ fn hello(newest: u32, oldest: u32) -> Vec<u8> {
     message(boundary::HELLO, 0, &[(boundary::FIELD_VERSIONS, &[newest, oldest])])
 }
 
-/// A guest whose commands write what they were given to standard output, then what they read, and exit with the number of arguments.
+/// A guest whose commands write what they were given to standard output, then what they read, and
+/// exit with the number of arguments.
 fn init(streams: &Streams, cpu: &Cpu) -> io::Result<()> {
     let end = |id| End { streams, cpu, id };
     let mut control = end(boundary::STREAM_CONTROL);
@@ -152,7 +154,8 @@ fn run<'a>(end: &impl Fn(u32) -> End<'a>, control: &mut End<'a>, asked: &Receive
 
 const BUFFER: u32 = 0x10_0000;
 
-/// A host task whose every call adds one to the bytes of its buffer, and gives the sum of its words. Calls of number 0 fail.
+/// A host task whose every call adds one to the bytes of its buffer, and gives the sum of its
+/// words. Calls of number 0 fail.
 fn task(mut stream: End<'_>, id: u32) -> io::Result<()> {
     stream.write_all(&message(boundary::TASK_HELLO, id, &[(boundary::FIELD_BUFFER, &[BUFFER, 4096])]))?;
     let mut buffer = vec![0_u8; 4096];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host task: a process whose system calls the host makes. The host fills the start of
- * a buffer in this process's memory, names a call and its arguments (addresses lie in that buffer), and gets
+ * A host task: a process whose system calls the host makes. The host fills the start of a buffer in
+ * this process's memory, names a call and its arguments (addresses lie in that buffer), and gets
  * the result and a part of the buffer back.
  */
 #define _GNU_SOURCE
@@ -14,7 +14,9 @@
 
 #include "init.h"
 
-/* Out of the way of the descriptors that the host's calls get, but below the usual limit of 1024. */
+/*
+ * Out of the way of the descriptors that the host's calls get, but below the usual limit of 1024.
+ */
 #define STREAM_FD 1000
 
 static unsigned char *buffer;

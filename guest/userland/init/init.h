@@ -130,7 +130,7 @@ void spawn_start(struct spawn *spawn);
 /* After SPAWN_STARTED or SPAWN_FAILED, or when the process has ended. */
 void spawn_free(struct spawn *spawn);
 
-/* Makes a folder and those above it, as far as they are absent. */
+/* Makes a directory and those above it, as far as they are absent. */
 void make_folders(const char *path);
 
 /*

@@ -84,7 +84,10 @@ static int await_spawn(struct spawn *spawn)
 	return -failure.error;
 }
 
-/* Becomes another init, with this program beside it for the control channel. Returns if that cannot be. */
+/*
+ * Becomes another init, with this program beside it for the control channel. Returns if that cannot
+ * be.
+ */
 static void hand_over(const char *path)
 {
 	char *argv[] = { "control", NULL }, *none[] = { NULL };

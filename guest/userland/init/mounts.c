@@ -80,7 +80,10 @@ static void fill_dev(void)
 		(void)!symlink(link_table[i].target, link_table[i].path);
 }
 
-/* As distributions have it: a machine's own name is an address of its own. What the user wrote of it stays. */
+/*
+ * As distributions have it: a machine's own name is an address of its own. What the user wrote of
+ * it stays.
+ */
 static void add_to_hosts(const char *name)
 {
 	char line[512];

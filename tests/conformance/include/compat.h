@@ -1,4 +1,7 @@
-/* For programs that rely on what glibc's headers include by the way, and on numbers newer than musl. */
+/*
+ * For programs that rely on what glibc's headers include by the way, and on numbers newer than
+ * musl.
+ */
 #include <fcntl.h>
 #include <sys/time.h>
 #include <sys/syscall.h>

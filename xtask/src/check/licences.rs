@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// What the crates that we use may be licensed under: nothing that asks more of who passes the program on than to name the authors.
+/// What the crates that we use may be licensed under: nothing that asks more of who passes the
+/// program on than to name the authors.
 const ALLOWED: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
@@ -33,7 +34,8 @@ pub(super) fn check(project: &Project) -> Result<()> {
     if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
 }
 
-/// Files of the kernel without `SPDX-License-Identifier: GPL-2.0`, perhaps with more, in their first lines.
+/// Files of the kernel without `SPDX-License-Identifier: GPL-2.0`, perhaps with more, in their
+/// first lines.
 fn kernel_files(project: &Project) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for name in project_files(project)? {
@@ -70,7 +72,8 @@ fn dependencies(project: &Project) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// Whether a licence expression (SPDX, or with `/` as older crates have it) can be met by what is on the list.
+/// Whether a licence expression (SPDX, or with `/` as older crates have it) can be met by what is
+/// on the list.
 fn is_allowed(expression: &str) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();

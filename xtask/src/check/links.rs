@@ -1,4 +1,5 @@
-//! Links in Markdown files: each relative one must lead to a file or folder, and to a heading if it names one.
+//! Links in Markdown files: each relative one must lead to a file or directory, and to a heading if
+//! it names one.
 
 use super::project_files;
 use crate::support::project::Project;

@@ -1,7 +1,9 @@
-//! `cargo xtask check`: what needs no built guest.
+//! `cargo xtask check`: what needs no built guest, but for the kernel's source.
 
+mod checkpatch;
 mod licences;
 mod links;
+mod width;
 
 use crate::support::project::Project;
 use anyhow::{Result, bail};
@@ -28,9 +30,14 @@ enum Check {
     Licences,
     /// Relative links in Markdown files
     Links,
+    /// Columns of comments and prose
+    Width,
+    /// The kernel's style, by its own checkpatch.pl; needs the kernel's source of a build
+    Checkpatch,
 }
 
-const ALL: [Check; 5] = [Check::Fmt, Check::Licences, Check::Links, Check::Clippy, Check::Rustdoc];
+const ALL: [Check; 7] =
+    [Check::Fmt, Check::Licences, Check::Links, Check::Width, Check::Checkpatch, Check::Clippy, Check::Rustdoc];
 
 /// Runs the verb: makes all checks, also after one has failed.
 pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
@@ -61,6 +68,8 @@ fn make(check: Check, project: &Project) -> Result<()> {
         }
         Check::Licences => licences::check(project),
         Check::Links => links::check(project),
+        Check::Width => width::check(project),
+        Check::Checkpatch => checkpatch::check(project),
     }
 }
 

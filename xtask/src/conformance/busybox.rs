@@ -1,4 +1,5 @@
-//! Busybox's own testsuite, in the machine and natively: the same root file system, the same scripts, busybox of the same source by gcc.
+//! Busybox's own testsuite, in the machine and natively: the same root file system, the same
+//! scripts, busybox of the same source by gcc.
 //!
 //! What may differ, and why, is in `tests/conformance/busybox.txt`.
 
@@ -19,13 +20,15 @@ const NOTES: &str = "tests/conformance/busybox.txt";
 const LIMIT: Duration = Duration::from_secs(1200);
 /// Of what passes natively so much is to pass in the machine, in per cent.
 const GOAL: f64 = 98.0;
-/// Where the testsuite lies in both worlds: `runtest` looks for busybox and its configuration in the folder above.
+/// Where the testsuite lies in both worlds: `runtest` looks for busybox and its configuration in
+/// the directory above.
 const PLACE: &str = "/busybox";
-/// The environment of both. The tests that fetch pages from the Internet are off: their servers have changed.
+/// The environment of both. The tests that fetch pages from the Internet are off: their servers
+/// have changed.
 const ENVIRONMENT: [&str; 4] =
     ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "SHELL=/bin/sh", "SKIP_INTERNET_TESTS=1"];
 const SCRIPT: &str = "cd /busybox/testsuite && exec ./runtest -v";
-/// Makes a root of the folder in `$1`; the rest is the command.
+/// Makes a root of the directory in `$1`; the rest is the command.
 const ENTER: &str =
     r#"root=$1; shift; mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && exec chroot "$root" "$@""#;
 
@@ -147,7 +150,8 @@ fn notes(text: &str) -> Result<BTreeMap<String, String>> {
     pairs.collect()
 }
 
-/// Busybox of the same source and configuration by gcc, without shared libraries. Kept in the cache.
+/// Busybox of the same source and configuration by gcc, without shared libraries. Kept in the
+/// cache.
 pub(crate) fn native_busybox(build: &Build, task: &Task) -> Result<std::path::PathBuf> {
     let (source, ours) = (build.done(Step::BusyboxSource)?, build.done(Step::Busybox)?);
     let config = ours.out.join("busybox.config");
@@ -167,7 +171,7 @@ pub(crate) fn native_busybox(build: &Build, task: &Task) -> Result<std::path::Pa
     Ok(node.out.join("busybox"))
 }
 
-/// A folder as `runtest` wants it.
+/// A directory as `runtest` wants it.
 fn suite(build: &Build, busybox: &Path, config: &Path, to: &Path) -> Result<()> {
     let source = build.done(Step::BusyboxSource)?.out;
     files::copy_tree(&source.join("testsuite"), &to.join("testsuite"))?;
@@ -184,7 +188,8 @@ fn unpack(build: &Build, task: &Task, busybox: &Path, to: &Path) -> Result<()> {
     files::copy(busybox, &to.join("bin/busybox"))
 }
 
-/// Runs the testsuite in that root, in namespaces of its own. An ordinary user becomes root in one of users.
+/// Runs the testsuite in that root, in namespaces of its own. An ordinary user becomes root in one
+/// of users.
 fn natively(task: &Task, root: &Path) -> Result<Command> {
     let namespaces = ["--user", "--map-root-user", "--mount", "--pid", "--fork"];
     let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self")?) == 0;

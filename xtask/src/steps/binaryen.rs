@@ -1,4 +1,5 @@
-//! Binaryen as published on npm: a newer one than Debian's is needed for the exceptions that engines take.
+//! Binaryen as published on npm: a newer one than Debian's is needed for the exceptions that
+//! engines take.
 
 use super::{Build, Step};
 use crate::support::cache::{Key, Workplace};

@@ -10,8 +10,8 @@ use std::process::Command;
 
 /// What its build needs of ours.
 const FOLDER: &str = "guest/userland/busybox";
-/// One link. Busybox's own script links again and again to find out which libraries are needed; libc is all there is,
-/// and finishing such a large program takes long.
+/// One link. Busybox's own script links again and again to find out which libraries are needed;
+/// libc is all there is, and finishing such a large program takes long.
 const LINK: &str = "$(CC) $(CFLAGS) $(CFLAGS_busybox) -o $@ -Wl,--start-group $(core-y) $(libs-y) -Wl,--end-group";
 
 /// The step: a node with `busybox`, and `busybox.links`, which lists the names of its applets.

@@ -1,4 +1,5 @@
-//! The compiler driver: a tree in which `bin/wasmlinux-cc` finds its sysroot and Binaryen beside itself.
+//! The compiler driver: a tree in which `bin/wasmlinux-cc` finds its sysroot and Binaryen beside
+//! itself.
 
 use super::{Build, Step};
 use crate::support::cache::{Key, Workplace};
@@ -10,7 +11,8 @@ const CRATE: &str = "wasmlinux-cc";
 /// Names under which the program is another tool.
 const COMPANIONS: [&str; 8] = ["ar", "ranlib", "nm", "strip", "ld", "objcopy", "objdump", "size"];
 
-/// The step: the driver itself. Known by its sources, so that another checkout has it without building it.
+/// The step: the driver itself. Known by its sources, so that another checkout has it without
+/// building it.
 pub(super) fn tool(build: &Build, task: &Task) -> Result<()> {
     let key =
         || Ok(Key::new(include_str!("compiler.rs")).text("sources", &crates::closure(&build.project.root, CRATE)?));

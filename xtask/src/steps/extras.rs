@@ -24,8 +24,8 @@ struct Extra {
 
 const EXTRAS: [Extra; 3] = [
     Extra {
-        // The file tree walk of BSD, as rpm keeps it for systems without; the names of functions are
-        // its own there.
+        // The file tree walk of BSD, as rpm keeps it for systems without; the names of functions
+        // are its own there.
         source: Source {
             package: "rpm",
             upstream: "rpm_4.18.0+dfsg.orig.tar.xz",

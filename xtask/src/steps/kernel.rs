@@ -1,7 +1,8 @@
 //! The kernel: Debian's source, our patches, our `arch/wasm`.
 //!
-//! The patched source is a node that later steps build in, under a lock: a change of a file of ours compiles again what
-//! depends on it, in whichever checkout it was made. What comes out (headers, image) are nodes of their own.
+//! The patched source is a node that later steps build in, under a lock: a change of a file of ours
+//! compiles again what depends on it, in whichever checkout it was made. What comes out (headers,
+//! image) are nodes of their own.
 
 use super::{Build, Step, jobs};
 use crate::support::cache::{Key, Node, Workplace};
@@ -144,7 +145,7 @@ fn room(folder: &Path) -> Result<()> {
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     match text.lines().last().and_then(|line| line.trim().parse::<u64>().ok()) {
         Some(free) if free < NEEDED => bail!(
-            "the disk of {} has {} MB left, and a first build needs {} MB; the environment variable WASMLINUX_CACHE can name a folder on another disk",
+            "the disk of {} has {} MB left, and a first build needs {} MB; the environment variable WASMLINUX_CACHE can name a directory on another disk",
             folder.display(),
             free >> 20,
             NEEDED >> 20

@@ -1,4 +1,5 @@
-//! The sysroot: musl with our architecture, and the kernel's headers. `guest/libc/README.md` explains the recipe.
+//! The sysroot: musl with our architecture, and the kernel's headers. `guest/libc/README.md`
+//! explains the recipe.
 
 use super::{Build, Step, extras, jobs};
 use crate::support::cache::{Key, Workplace};

@@ -1,4 +1,5 @@
-//! The graph of what is built, and its execution: every step begins as soon as what it needs is there.
+//! The graph of what is built, and its execution: every step begins as soon as what it needs is
+//! there.
 
 mod binaryen;
 mod busybox;
@@ -88,7 +89,8 @@ impl Step {
             Step::Packages | Step::CcTool => &[],
             Step::Binaryen | Step::KernelSource | Step::LibcSource | Step::BusyboxSource => &[Step::Packages],
             Step::KernelHeaders => &[Step::KernelSource],
-            // In the same tree as the headers, and what waits for the headers shall not wait for the kernel.
+            // In the same tree as the headers, and what waits for the headers shall not wait for
+            // the kernel.
             Step::Kernel => &[Step::KernelHeaders],
             Step::Libc => &[Step::LibcSource, Step::KernelHeaders],
             Step::Cc => &[Step::CcTool, Step::Libc, Step::Binaryen],
@@ -182,7 +184,8 @@ impl Build {
                         worked += usize::from(had_work);
                     }
                     Err(error) => {
-                        // The others end because they are stopped: only the first error says something.
+                        // The others end because they are stopped: only the first error says
+                        // something.
                         if failure.is_none() {
                             failure = Some(error);
                             self.crew.stop();
@@ -218,7 +221,7 @@ impl Build {
         result
     }
 
-    /// A folder or file of the checkout.
+    /// A directory or file of the checkout.
     fn source(&self, path: &str) -> PathBuf {
         self.project.root.join(path)
     }
@@ -241,14 +244,16 @@ impl Build {
         self.cargo.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Copies a file of a node into target/guest, unless it is there already. A copy, not a link: Cargo looks at its time.
+    /// Copies a file of a node into target/guest, unless it is there already. A copy, not a link:
+    /// Cargo looks at its time.
     fn install(&self, node: &Node, name: &str) -> Result<()> {
         let (target, mark) = (self.project.guest.join(name), self.project.guest.join(".installed").join(name));
         let current = std::fs::read_to_string(&mark).is_ok_and(|digest| digest == node.digest);
         if current && target.exists() {
             return Ok(());
         }
-        // Renamed into place: whoever builds in the same checkout at the same time sees a whole file.
+        // Renamed into place: whoever builds in the same checkout at the same time sees a whole
+        // file.
         let fresh = self.project.guest.join(format!(".{name}.{}", std::process::id()));
         files::copy(&node.out.join(name), &fresh)?;
         std::fs::rename(&fresh, &target).with_context(|| format!("cannot write {}", target.display()))?;

@@ -1,4 +1,5 @@
-//! Debian packages that the build needs: which are missing, the question whether to install them, their installation.
+//! Debian packages that the build needs: which are missing, the question whether to install them,
+//! their installation.
 
 use super::Build;
 use crate::support::task::Task;
@@ -50,7 +51,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Compares the list with the machine; says what is missing and why; asks on a terminal unless `yes`.
+    /// Compares the list with the machine; says what is missing and why; asks on a terminal unless
+    /// `yes`.
     pub(super) fn make(yes: bool, ui: &Ui) -> Result<Plan> {
         let versions = installed()?;
         let mut missing: Vec<(&str, &str)> =
@@ -94,7 +96,8 @@ pub(super) fn install(build: &Build, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Installs packages that one verb alone wants, if their commands are not there: command, package, what for.
+/// Installs packages that one verb alone wants, if their commands are not there: command, package,
+/// what for.
 pub(crate) fn demand(ui: &Ui, task: &Task, yes: bool, wanted: &[(&str, &str, &str)]) -> Result<()> {
     let missing = wanted.iter().filter(|(command, ..)| !on_path(command)).map(|&(_, package, why)| (package, why));
     let missing: Vec<(&str, &str)> = missing.collect();

@@ -1,4 +1,5 @@
-//! The SDK as others get it: compiler driver, sysroot and what builds need to find them, in one folder that works anywhere.
+//! The SDK as others get it: compiler driver, sysroot and what builds need to find them, in one
+//! directory that works anywhere.
 
 use super::{Build, Step};
 use crate::support::files;
@@ -26,7 +27,7 @@ const TOOLS: [(&str, &str); 11] = [
     ("pkg-config", "pkg-config"),
 ];
 
-/// Puts the SDK into a folder that is not there yet. Needs the step `cc`.
+/// Puts the SDK into a directory that is not there yet. Needs the step `cc`.
 pub(crate) fn assemble(build: &Build, to: &Path) -> Result<()> {
     let ours = build.source(FOLDER);
     let toolchain = build.done(Step::Cc)?.out;

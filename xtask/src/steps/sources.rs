@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The upstream part of a source package; what Debian adds to it is verified by apt alone, as it changes with security updates.
+/// The upstream part of a source package; what Debian adds to it is verified by apt alone, as it
+/// changes with security updates.
 pub(crate) struct Source {
     pub(crate) package: &'static str,
     pub(crate) upstream: &'static str,
@@ -60,7 +61,7 @@ fn unpacked(build: &Build, task: &Task, step: Step, source: &Source, patched: bo
     Ok(())
 }
 
-/// Unpacks the upstream part of a source package into a folder, without what Debian adds to it.
+/// Unpacks the upstream part of a source package into a directory, without what Debian adds to it.
 pub(crate) fn upstream(build: &Build, task: &Task, source: &Source, work: &Path, to: &Path) -> Result<()> {
     let archive = fetched(build, task, source, work, &["--tar-only"])?;
     files::folder(to)?;
@@ -73,7 +74,7 @@ fn unpack(task: &Task, archive: &Path, to: &Path) -> Result<()> {
     task.run(unpack)
 }
 
-/// The upstream part of a source package, fetched into a folder and checked.
+/// The upstream part of a source package, fetched into a directory and checked.
 fn fetched(build: &Build, task: &Task, source: &Source, to: &Path, options: &[&str]) -> Result<PathBuf> {
     download(build, task, source.package, to, options)?;
     let upstream = to.join(source.upstream);
@@ -88,7 +89,8 @@ fn fetched(build: &Build, task: &Task, source: &Source, to: &Path, options: &[&s
     Ok(upstream)
 }
 
-/// Fetches the files of a source package into a folder. apt checks them against the signed lists.
+/// Fetches the files of a source package into a directory. apt checks them against the signed
+/// lists.
 fn download(build: &Build, task: &Task, package: &str, to: &Path, options: &[&str]) -> Result<()> {
     task.status("fetches the source package");
     let apt = build.store.folder("apt");

@@ -1,8 +1,10 @@
 //! Results of steps, kept outside of the checkout by what they were made from.
 //!
-//! A node is a folder `nodes/NAME/KEY` with the files of one result in `out`. Its key is a hash of all that went in: our
-//! files, versions of packages and tools, flags, and the digests of the nodes that it was made from. A node is made in `tmp` and
-//! renamed when complete, under a lock: checkouts that build at the same time share it, and an interrupted build leaves nothing half done.
+//! A node is a directory `nodes/NAME/KEY` with the files of one result in `out`. Its key is a hash
+//! of all that went in: our files, versions of packages and tools, flags, and the digests of the
+//! nodes that it was made from. A node is made in `tmp` and renamed when complete, under a lock:
+//! checkouts that build at the same time share it, and an interrupted build leaves nothing half
+//! done.
 
 use super::digest;
 use super::files;
@@ -25,7 +27,7 @@ const KEPT_NODES: usize = 3;
 /// A finished result.
 #[derive(Clone)]
 pub(crate) struct Node {
-    /// The folder with its files.
+    /// The directory with its files.
     pub(crate) out: PathBuf,
     /// A hash of them; so a change of the sources that changes no result goes no further.
     pub(crate) digest: String,
@@ -56,7 +58,7 @@ impl Key {
         self
     }
 
-    /// A file or folder of ours.
+    /// A file or directory of ours.
     pub(crate) fn tree(self, label: &str, path: &Path) -> Result<Key> {
         let value = digest::tree(path)?;
         Ok(self.text(label, &value))
@@ -86,12 +88,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// The cache in this folder.
+    /// The cache in this directory.
     pub(crate) fn new(folder: &Path) -> Store {
         Store { folder: folder.to_path_buf() }
     }
 
-    /// A folder of the cache that is no node.
+    /// A directory of the cache that is no node.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -129,7 +131,7 @@ impl Store {
             let digest = if wanted.opaque { wanted.id() } else { digest::tree(&workplace.out)? };
             files::write(&scratch.join("key"), &wanted.lines)?;
             files::write(&scratch.join("digest"), &digest)?;
-            files::folder(place.parent().context("a node without a folder")?)?;
+            files::folder(place.parent().context("a node without a directory")?)?;
             // What is there without a digest is no node of ours.
             files::remove(&place)?;
             fs::rename(&scratch, &place).with_context(|| format!("cannot keep {}", place.display()))?;
@@ -158,7 +160,7 @@ impl Store {
     /// Holds a lock of this name against other builds until the result is dropped.
     pub(crate) fn lock(&self, task: &Task, name: &str) -> Result<File> {
         let path = self.folder.join("locks").join(name);
-        files::folder(path.parent().context("a lock without a folder")?)?;
+        files::folder(path.parent().context("a lock without a directory")?)?;
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}

@@ -1,7 +1,8 @@
-//! What one of our crates is made from: its files, and the versions in Cargo.lock of all that it depends on.
+//! What one of our crates is made from: its files, and the versions in Cargo.lock of all that it
+//! depends on.
 //!
-//! So a guest tool's results are known again in another checkout without building the tool, and a change of
-//! an unrelated dependency changes nothing.
+//! So a guest tool's results are known again in another checkout without building the tool, and a
+//! change of an unrelated dependency changes nothing.
 
 use super::digest;
 use anyhow::{Context, Result};
@@ -51,7 +52,7 @@ pub(crate) fn closure(root: &Path, name: &str) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// The folders of our own crates by their names.
+/// The directories of our own crates by their names.
 fn workspace_folders(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut folders = vec!["xtask".to_string(), "tests".into(), "bench".into()];
     for path in super::files::sorted(&root.join("crates"))? {

@@ -1,4 +1,4 @@
-//! SHA-2 of texts, files and whole folders.
+//! SHA-2 of texts, files and whole directories.
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256, Sha512};
@@ -36,7 +36,8 @@ pub(crate) fn expect_sha512(path: &Path, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 over names, contents, executable bits and symbolic links of a file or of all that lies in a folder.
+/// SHA-256 over names, contents, executable bits and symbolic links of a file or of all that lies
+/// in a directory.
 pub(crate) fn tree(path: &Path) -> Result<String> {
     let mut list = String::new();
     walk(path, "", &mut list)?;

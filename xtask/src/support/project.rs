@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folders of one checkout.
+/// The directories of one checkout.
 pub(crate) struct Project {
     /// The checkout.
     pub(crate) root: PathBuf,
@@ -28,7 +28,7 @@ impl Project {
             Some(folder) => root.join(folder),
             None => root.join("target"),
         };
-        // .cargo/config.toml names the bundle in this folder, wherever Cargo builds.
+        // .cargo/config.toml names the bundle in this directory, wherever Cargo builds.
         let guest = root.join("target/guest");
         Ok(Project { cache: cache_folder(&root)?, root, target, guest })
     }
@@ -63,7 +63,8 @@ fn set(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The cache: `$WASMLINUX_CACHE`, or `wasmlinux` in the user's cache folder, or, for a user without a home, in the checkout.
+/// The cache: `$WASMLINUX_CACHE`, or `wasmlinux` in the user's cache directory, or, for a user
+/// without a home, in the checkout.
 fn cache_folder(root: &Path) -> Result<PathBuf> {
     if let Some(folder) = set("WASMLINUX_CACHE") {
         return std::path::absolute(folder).context("WASMLINUX_CACHE");

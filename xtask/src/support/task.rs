@@ -158,7 +158,8 @@ impl<'a> Task<'a> {
         self.project.guest.join("logs").join(format!("{}.log", self.name))
     }
 
-    /// The error for a failed command: names the log, repeats its end, and adds a hint where the cause is a common one.
+    /// The error for a failed command: names the log, repeats its end, and adds a hint where the
+    /// cause is a common one.
     fn failure(&self, command: &str, status: ExitStatus) -> anyhow::Error {
         let path = self.log_path();
         let text = fs::read(&path).unwrap_or_default();

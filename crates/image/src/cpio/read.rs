@@ -20,7 +20,8 @@ pub struct Entry<'a> {
     pub content: &'a [u8],
 }
 
-/// The entries of `archive`, which may be several archives one after the other. Ends after the first error.
+/// The entries of `archive`, which may be several archives one after the other. Ends after the
+/// first error.
 pub fn entries(archive: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, Error>> {
     let mut at = 0;
     std::iter::from_fn(move || {

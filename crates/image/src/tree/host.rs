@@ -1,4 +1,4 @@
-//! Files and folders of the host, to be copied.
+//! Files and directories of the host, to be copied.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -16,15 +16,15 @@ const NULL: u64 = 1 << 8 | 3;
 type Links = HashMap<(u64, u64), Vec<u8>>;
 
 impl Tree {
-    /// Adds the file or folder `host` as `guest`. A folder is merged into one that the guest has; a
-    /// file takes the place of a file. A file goes into `guest` under its own name if `guest` is a
-    /// folder there or ends in a slash.
+    /// Adds the file or directory `host` as `guest`. A directory is merged into one that the guest
+    /// has; a file takes the place of a file. A file goes into `guest` under its own name if
+    /// `guest` is a directory there or ends in a slash.
     ///
     /// Permissions and times are kept, also links of both kinds as they are, except that `host`
     /// itself is followed. `host` may be a pipe without a name, as shells make them, or a block
-    /// device, which are read to their end, or `/dev/null`, which is an empty file; inside folders
-    /// pipes and devices are copied as nodes, and sockets left out. Files are read when the tree is
-    /// made.
+    /// device, which are read to their end, or `/dev/null`, which is an empty file; inside
+    /// directories pipes and devices are copied as nodes, and sockets left out. Files are read when
+    /// the tree is made.
     ///
     /// # Errors
     /// [`Error::Host`] names what could not be looked at, [`Error::Endless`] what has no content of

@@ -70,7 +70,7 @@ pub struct Entry {
 /// What an entry has beside its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing: a folder, a pipe.
+    /// Nothing: a directory, a pipe.
     Nothing,
     /// These bytes.
     Bytes(Vec<u8>),
@@ -83,7 +83,7 @@ pub enum Content {
     Same(Vec<u8>),
     /// Major and minor number of a device.
     Device(u32, u32),
-    /// It is a folder that was made before and has been filled: only its time is set.
+    /// It is a directory that was made before and has been filled: only its time is set.
     Filled,
 }
 
@@ -93,7 +93,7 @@ pub enum Content {
 pub enum Error {
     /// A path in the guest is not absolute, has `..` or a zero byte in it, or names the root as a
     /// file.
-    #[error("`{0}` is no usable path in the guest: it must begin with / and hold no `..`")]
+    #[error("`{0}` is not a usable path in the guest: it must begin with / and hold no `..`")]
     BadPath(String),
     /// A path or the target of a link is longer than [`PATH_MAX`].
     #[error("`{0}` is longer than a path may be ({PATH_MAX} bytes)")]
@@ -101,16 +101,16 @@ pub enum Error {
     /// A file is too large for an archive, which has 32 bits for sizes.
     #[error("`{0}` is too large: at most 4 GiB - 1 bytes fit into an archive")]
     TooLarge(String),
-    /// A file would replace a folder of the guest.
-    #[error("`{0}` is a folder in the guest: give the name of the file in it")]
+    /// A file would replace a directory of the guest.
+    #[error("`{0}` is a directory in the guest: give the name of the file in it")]
     IsFolder(String),
-    /// A file of the guest would have to be a folder.
-    #[error("`{0}` is a file in the guest, not a folder")]
+    /// A file of the guest would have to be a directory.
+    #[error("`{0}` is a file in the guest, not a directory")]
     NotFolder(String),
-    /// A file or folder of the host cannot be read.
+    /// A file or directory of the host cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Host {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,

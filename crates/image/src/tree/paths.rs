@@ -7,7 +7,7 @@ use crate::cpio;
 
 /// A tree that is being collected.
 ///
-/// Guest paths are absolute, as bytes. Folders on the way to an entry are made as needed (mode
+/// Guest paths are absolute, as bytes. Directories on the way to an entry are made as needed (mode
 /// 0755) if the guest will not have them yet; one that it has keeps its mode.
 #[derive(Debug, Default)]
 pub struct Tree {
@@ -41,7 +41,7 @@ impl Tree {
         &self.entries
     }
 
-    /// A folder with these permissions; also sets those of one that exists.
+    /// A directory with these permissions; also sets those of one that exists.
     pub fn dir(&mut self, path: impl AsRef<[u8]>, permissions: u32) -> Result<(), Error> {
         let path = clean(path.as_ref())?;
         if path.is_empty() {
@@ -114,8 +114,8 @@ impl Tree {
         self.entry(&path, kind, None, Content::Same(first))
     }
 
-    /// A folder that something goes into: left alone if the guest has it, or a link to one. True if
-    /// it is new.
+    /// A directory that something goes into: left alone if the guest has it, or a link to one. True
+    /// if it is new.
     pub(super) fn dir_at(&mut self, path: &[u8], permissions: u32) -> Result<bool, Error> {
         let path = clean(path)?;
         match self.guest.get(&path) {
@@ -130,7 +130,7 @@ impl Tree {
         }
     }
 
-    /// A folder of this tree has all that goes into it.
+    /// A directory of this tree has all that goes into it.
     pub(super) fn filled_at(&mut self, path: &[u8], time: Time) -> Result<(), Error> {
         let path = clean(path)?;
         self.entry(&path, mode::DIR, Some(time), Content::Filled)
@@ -140,7 +140,7 @@ impl Tree {
         clean(path).is_ok_and(|path| path.is_empty() || self.guest.get(&path) == Some(&mode::DIR))
     }
 
-    /// Checks the path of something that is no folder and makes the folders before it.
+    /// Checks the path of something that is no directory and makes the directories before it.
     fn place(&mut self, path: &[u8]) -> Result<Vec<u8>, Error> {
         let cleaned = clean(path)?;
         if cleaned.is_empty() {

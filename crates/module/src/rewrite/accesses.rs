@@ -166,8 +166,8 @@ fn close(mut ended: Loop, outer: Option<&mut Loop>, edits: &mut Edits) {
 
 /// The atomic form of a load, if its alignment is known to be the natural one.
 fn atomic_load(opcode: u8, memarg: &[u8]) -> Option<Vec<u8>> {
-    /// Of the opcodes from i32.load on: log2 of the alignment, the atomic opcode, and an instruction
-    /// that converts its result (0: none).
+    /// Of the opcodes from i32.load on: log2 of the alignment, the atomic opcode, and an
+    /// instruction that converts its result (0: none).
     const FORMS: [(u8, u8, u8); 14] = [
         (2, 0x10, 0),
         (3, 0x11, 0),

@@ -16,7 +16,7 @@
 #include "image.h"
 
 /* argc, argv, envp, auxv, as for ELF; the strings are already on the stack */
-static unsigned long create_tables(struct linux_binprm *bprm)
+static unsigned long wasm_create_tables(struct linux_binprm *bprm)
 {
 	struct mm_struct *mm = current->mm;
 	const struct cred *cred = current_cred();
@@ -56,8 +56,10 @@ static unsigned long create_tables(struct linux_binprm *bprm)
 		}
 		if (put_user(0, sp++))
 			return 0;
-		if (!pass)
-			mm->arg_end = mm->env_start = bprm->p;
+		if (!pass) {
+			mm->arg_end = bprm->p;
+			mm->env_start = bprm->p;
+		}
 	}
 	mm->env_end = bprm->p;
 	BUILD_BUG_ON(sizeof(auxv) > sizeof(mm->saved_auxv));
@@ -112,10 +114,12 @@ static int load_wasm_binary(struct linux_binprm *bprm)
 			goto out;
 	}
 	mm->start_data = WASM_PAGE;
-	mm->end_data = mm->start_brk = mm->brk = image->memory;
+	mm->end_data = image->memory;
+	mm->start_brk = image->memory;
+	mm->brk = image->memory;
 
 	err = -EFAULT;
-	sp = create_tables(bprm);
+	sp = wasm_create_tables(bprm);
 	if (!sp)
 		goto out;
 	mm->start_stack = sp;

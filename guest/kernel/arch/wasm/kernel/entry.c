@@ -67,7 +67,7 @@ enum handlers {
  * Interrupts that came while the kernel ran, then what the task has to do. True
  * if user code is to run a handler, for which there is a frame on its stack.
  */
-static bool exit_to_user(struct pt_regs *regs, enum handlers handlers)
+static bool wasm_exit_to_user(struct pt_regs *regs, enum handlers handlers)
 {
 	unsigned long work, ignore = 0;
 	bool handler = false;
@@ -101,13 +101,13 @@ static inline bool user_work(void)
 /* No call was interrupted. */
 #define NO_SYSCALL	(~0UL)
 
-static bool is_restart(long ret)
+static bool wasm_is_restart(long ret)
 {
 	return ret == -ERESTARTSYS || ret == -ERESTARTNOINTR ||
 	       ret == -ERESTARTNOHAND || ret == -ERESTART_RESTARTBLOCK;
 }
 
-static void do_call(struct pt_regs *regs)
+static void wasm_do_call(struct pt_regs *regs)
 {
 	if (likely(regs->nr < __NR_syscalls))
 		regs->ret = sys_call_table[regs->nr](regs);
@@ -122,7 +122,7 @@ static noinline void do_watched_call(struct pt_regs *regs)
 	if (!(test_thread_flag(TIF_SYSCALL_TRACE) &&
 	      ptrace_report_syscall_entry(regs)) &&
 	    secure_computing() != -1)
-		do_call(regs);
+		wasm_do_call(regs);
 	if (test_thread_flag(TIF_SYSCALL_TRACE))
 		ptrace_report_syscall_exit(regs, 0);
 }
@@ -148,12 +148,12 @@ long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
 	regs->args[5] = a5;
 	for (;;) {
 		if (likely(!(read_thread_flags() & _TIF_SYSCALL_WORK)))
-			do_call(regs);
+			wasm_do_call(regs);
 		else
 			do_watched_call(regs);
-		exit_to_user(regs, HANDLERS_RUN);
+		wasm_exit_to_user(regs, HANDLERS_RUN);
 		/* No handler ran, or rt_sigreturn() asks for the call again. */
-		if (likely(!is_restart(regs->ret)))
+		if (likely(!wasm_is_restart(regs->ret)))
 			break;
 		if (regs->ret == -ERESTART_RESTARTBLOCK)
 			regs->nr = __NR_restart_syscall;
@@ -165,7 +165,7 @@ long wasm_syscall(unsigned long nr, unsigned long a0, unsigned long a1,
 }
 
 /* User code is left at an instruction that is no call. */
-static struct pt_regs *enter_interrupted(void)
+static struct pt_regs *wasm_enter_interrupted(void)
 {
 	struct pt_regs *regs = current_pt_regs();
 
@@ -176,9 +176,9 @@ static struct pt_regs *enter_interrupted(void)
 	return regs;
 }
 
-static unsigned long exit_interrupted(struct pt_regs *regs, enum handlers how)
+static unsigned long wasm_exit_interrupted(struct pt_regs *regs, enum handlers how)
 {
-	bool handler = exit_to_user(regs, how);
+	bool handler = wasm_exit_to_user(regs, how);
 
 	regs->user = 0;
 	if (handler)
@@ -194,10 +194,10 @@ static unsigned long exit_interrupted(struct pt_regs *regs, enum handlers how)
 HOST_EXPORT(fault)
 unsigned long wasm_fault(unsigned long addr, unsigned long write)
 {
-	struct pt_regs *regs = enter_interrupted();
+	struct pt_regs *regs = wasm_enter_interrupted();
 
 	wasm_user_fault(addr, write);
-	return exit_interrupted(regs, HANDLERS_RUN);
+	return wasm_exit_interrupted(regs, HANDLERS_RUN);
 }
 
 /*
@@ -207,10 +207,10 @@ unsigned long wasm_fault(unsigned long addr, unsigned long write)
 HOST_EXPORT(irq)
 unsigned long wasm_irq(unsigned long defer)
 {
-	struct pt_regs *regs = enter_interrupted();
+	struct pt_regs *regs = wasm_enter_interrupted();
 
 	wasm_irq_user(regs);
-	return exit_interrupted(regs, defer ? HANDLERS_WAIT : HANDLERS_RUN);
+	return wasm_exit_interrupted(regs, defer ? HANDLERS_WAIT : HANDLERS_RUN);
 }
 
 /* An instruction that cannot be executed: division by zero, unreachable, ... */
@@ -218,10 +218,10 @@ HOST_EXPORT(trap)
 unsigned long wasm_trap(unsigned long signo, unsigned long code,
 			unsigned long addr)
 {
-	struct pt_regs *regs = enter_interrupted();
+	struct pt_regs *regs = wasm_enter_interrupted();
 
 	force_sig_fault(signo, code, (void __user *)addr);
-	return exit_interrupted(regs, HANDLERS_RUN);
+	return wasm_exit_interrupted(regs, HANDLERS_RUN);
 }
 
 /*
@@ -235,6 +235,6 @@ void wasm_abort(unsigned long signo)
 
 	regs->user = 1;
 	force_fatal_sig(signo);
-	exit_to_user(regs, HANDLERS_RUN);
+	wasm_exit_to_user(regs, HANDLERS_RUN);
 	BUG();
 }

@@ -42,7 +42,7 @@ struct reader {
 	bool bad;
 };
 
-static u8 rd_byte(struct reader *r)
+static u8 image_rd_byte(struct reader *r)
 {
 	if (r->p >= r->end) {
 		r->bad = true;
@@ -52,14 +52,14 @@ static u8 rd_byte(struct reader *r)
 }
 
 /* LEB128, of at most 32 bits; the sign does not matter to addresses below 2^31 */
-static u32 rd_leb(struct reader *r, bool sign)
+static u32 image_rd_leb(struct reader *r, bool sign)
 {
 	u32 value = 0;
 	unsigned int shift = 0;
 	u8 byte;
 
 	do {
-		byte = rd_byte(r);
+		byte = image_rd_byte(r);
 		if (shift < 32)
 			value |= (u32)(byte & 0x7f) << shift;
 		shift += 7;
@@ -71,7 +71,7 @@ static u32 rd_leb(struct reader *r, bool sign)
 	return value;
 }
 
-static const u8 *rd_bytes(struct reader *r, u32 len)
+static const u8 *image_rd_bytes(struct reader *r, u32 len)
 {
 	const u8 *p = r->p;
 
@@ -83,13 +83,13 @@ static const u8 *rd_bytes(struct reader *r, u32 len)
 	return p;
 }
 
-static bool find_section(struct reader *r, const void *image, size_t size, u8 id)
+static bool image_find_section(struct reader *r, const void *image, size_t size, u8 id)
 {
 	*r = (struct reader) { image + 8, image + size };
 	while (r->p < r->end && !r->bad) {
-		u8 this = rd_byte(r);
-		u32 len = rd_leb(r, false);
-		const u8 *body = rd_bytes(r, len);
+		u8 this = image_rd_byte(r);
+		u32 len = image_rd_leb(r, false);
+		const u8 *body = image_rd_bytes(r, len);
 
 		if (this == id && !r->bad) {
 			*r = (struct reader) { body, body + len };
@@ -100,38 +100,38 @@ static bool find_section(struct reader *r, const void *image, size_t size, u8 id
 }
 
 /* Size of the imported memory in bytes, 0 if there is none */
-static unsigned long memory_size(const void *image, size_t size)
+static unsigned long image_memory_size(const void *image, size_t size)
 {
 	struct reader r;
 	u32 n;
 
-	if (!find_section(&r, image, size, SECTION_IMPORT))
+	if (!image_find_section(&r, image, size, SECTION_IMPORT))
 		return 0;
-	for (n = rd_leb(&r, false); n && !r.bad; n--) {
+	for (n = image_rd_leb(&r, false); n && !r.bad; n--) {
 		u8 kind, flags;
 		u32 min;
 
-		rd_bytes(&r, rd_leb(&r, false));
-		rd_bytes(&r, rd_leb(&r, false));
-		kind = rd_byte(&r);
+		image_rd_bytes(&r, image_rd_leb(&r, false));
+		image_rd_bytes(&r, image_rd_leb(&r, false));
+		kind = image_rd_byte(&r);
 		switch (kind) {
 		case 0:				/* function */
-			rd_leb(&r, false);
+			image_rd_leb(&r, false);
 			break;
 		case 1:				/* table */
-			rd_byte(&r);
+			image_rd_byte(&r);
 			fallthrough;
 		case 2:				/* memory */
-			flags = rd_byte(&r);
-			min = rd_leb(&r, false);
+			flags = image_rd_byte(&r);
+			min = image_rd_leb(&r, false);
 			if (flags & 1)
-				rd_leb(&r, false);
+				image_rd_leb(&r, false);
 			if (kind == 2)
 				return min < 65536 ? min * WASM_PAGE : 0;
 			break;
 		case 3:				/* global */
-			rd_byte(&r);
-			rd_byte(&r);
+			image_rd_byte(&r);
+			image_rd_byte(&r);
 			break;
 		default:			/* none of our programs */
 			return 0;
@@ -144,34 +144,34 @@ static unsigned long memory_size(const void *image, size_t size)
  * Goes through the active segments: finds out where the last one ends, or writes
  * them to a file. Passive ones are the program's own affair.
  */
-static int segments(const void *image, size_t size, unsigned long memory,
-		    unsigned long *data_end, struct file *to)
+static int image_segments(const void *image, size_t size, unsigned long memory,
+			  unsigned long *data_end, struct file *to)
 {
 	struct reader r;
 	u32 n;
 
-	if (!find_section(&r, image, size, SECTION_DATA))
+	if (!image_find_section(&r, image, size, SECTION_DATA))
 		return 0;
-	for (n = rd_leb(&r, false); n && !r.bad; n--) {
+	for (n = image_rd_leb(&r, false); n && !r.bad; n--) {
 		u32 addr, len;
 		const u8 *bytes;
 
-		switch (rd_byte(&r)) {
+		switch (image_rd_byte(&r)) {
 		case 0:
 			break;
 		case 1:				/* passive */
-			rd_bytes(&r, rd_leb(&r, false));
+			image_rd_bytes(&r, image_rd_leb(&r, false));
 			continue;
 		default:
 			return -ENOEXEC;
 		}
-		if (rd_byte(&r) != 0x41)	/* i32.const */
+		if (image_rd_byte(&r) != 0x41)	/* i32.const */
 			return -ENOEXEC;
-		addr = rd_leb(&r, true);
-		if (rd_byte(&r) != 0x0b)	/* end */
+		addr = image_rd_leb(&r, true);
+		if (image_rd_byte(&r) != 0x0b)	/* end */
 			return -ENOEXEC;
-		len = rd_leb(&r, false);
-		bytes = rd_bytes(&r, len);
+		len = image_rd_leb(&r, false);
+		bytes = image_rd_bytes(&r, len);
 		if (r.bad)
 			break;
 		if (!len)
@@ -194,7 +194,7 @@ static int segments(const void *image, size_t size, unsigned long memory,
  * Allocates a file's pages, the last one first: the page allocator goes down in memory, so
  * frames will follow each other as pages do, and the host maps several at once.
  */
-static int fill_backwards(struct file *file, unsigned long len)
+static int image_fill_backwards(struct file *file, unsigned long len)
 {
 	loff_t pos = PAGE_ALIGN(len);
 
@@ -218,7 +218,7 @@ static LIST_HEAD(kept);
 static unsigned int kept_count;
 static unsigned long kept_pages;
 
-static unsigned long data_pages(struct wasm_image *image)
+static unsigned long image_data_pages(struct wasm_image *image)
 {
 	return PAGE_ALIGN(image->data_len) >> PAGE_SHIFT;
 }
@@ -234,15 +234,15 @@ void wasm_image_put(struct wasm_image *image)
 	kfree(image);
 }
 
-static void forget(struct wasm_image *image)
+static void image_forget(struct wasm_image *image)
 {
 	list_del(&image->list);
 	kept_count--;
-	kept_pages -= data_pages(image);
+	kept_pages -= image_data_pages(image);
 	wasm_image_put(image);
 }
 
-static struct wasm_image *kept_of(struct inode *inode)
+static struct wasm_image *image_kept_of(struct inode *inode)
 {
 	struct wasm_image *image;
 
@@ -255,15 +255,15 @@ static struct wasm_image *kept_of(struct inode *inode)
 	return NULL;
 }
 
-static struct wasm_image *find(struct inode *inode)
+static struct wasm_image *image_find(struct inode *inode)
 {
-	struct wasm_image *image = kept_of(inode);
+	struct wasm_image *image = image_kept_of(inode);
 
 	if (!image)
 		return NULL;
 	if (mapping_writably_mapped(inode->i_mapping) ||
 	    !inode_eq_iversion(inode, image->version)) {
-		forget(image);
+		image_forget(image);
 		return NULL;
 	}
 	list_move(&image->list, &kept);
@@ -271,9 +271,9 @@ static struct wasm_image *find(struct inode *inode)
 	return image;
 }
 
-static void keep(struct wasm_image *image)
+static void image_keep(struct wasm_image *image)
 {
-	unsigned long pages = data_pages(image), most = totalram_pages() / KEPT_SHARE;
+	unsigned long pages = image_data_pages(image), most = totalram_pages() / KEPT_SHARE;
 
 	if (pages > most)
 		return;
@@ -282,30 +282,30 @@ static void keep(struct wasm_image *image)
 	kept_count++;
 	kept_pages += pages;
 	while (kept_count > KEPT_MAX || kept_pages > most)
-		forget(list_last_entry(&kept, struct wasm_image, list));
+		image_forget(list_last_entry(&kept, struct wasm_image, list));
 }
 
 /* Where tasks wait for the host's compiler */
 static DECLARE_WAIT_QUEUE_HEAD(compiled);
 
-static irqreturn_t compiled_interrupt(int irq, void *dev)
+static irqreturn_t image_compiled_interrupt(int irq, void *dev)
 {
 	wake_up_all(&compiled);
 	return IRQ_HANDLED;
 }
 
-static int __init init_images(void)
+static int __init image_init(void)
 {
-	return request_irq(MACHINE_IRQ_MODULE, compiled_interrupt, 0, "module",
+	return request_irq(MACHINE_IRQ_MODULE, image_compiled_interrupt, 0, "module",
 			   NULL);
 }
-core_initcall(init_images);
+core_initcall(image_init);
 
 /*
  * The host's handle of a program. While it is being compiled, having the handle
  * is what keeps it so: a task that is killed gives it back.
  */
-static int compile(const void *bytes, size_t size)
+static int image_compile(const void *bytes, size_t size)
 {
 	int module = host_module_load(bytes, size,
 				      from_kuid(&init_user_ns, current_uid()));
@@ -313,9 +313,10 @@ static int compile(const void *bytes, size_t size)
 
 	if (module < 0)
 		return module;
-	if (wait_event_killable(compiled, (state = host_module_state(module)) !=
-				MACHINE_MODULE_PENDING))
+	if (wait_event_killable(compiled, host_module_state(module) != MACHINE_MODULE_PENDING))
 		state = -EINTR;
+	else
+		state = host_module_state(module);
 	if (state < 0) {
 		host_module_drop(module);
 		return state;
@@ -323,21 +324,21 @@ static int compile(const void *bytes, size_t size)
 	return module;
 }
 
-static int load(struct wasm_image *image, const void *bytes, size_t size,
-		const char *name)
+static int image_load(struct wasm_image *image, const void *bytes, size_t size,
+		      const char *name)
 {
 	unsigned long end = 0;
 	int err;
 
-	image->memory = memory_size(bytes, size);
+	image->memory = image_memory_size(bytes, size);
 	if (image->memory <= WASM_PAGE)
 		return -ENOEXEC;
-	err = segments(bytes, size, image->memory, &end, NULL);
+	err = image_segments(bytes, size, image->memory, &end, NULL);
 	if (err)
 		return err;
 	if (image->memory > MEMORY_MAX)
 		return -ENOMEM;
-	image->module = compile(bytes, size);
+	image->module = image_compile(bytes, size);
 	if (image->module < 0)
 		return image->module;
 	if (!end)
@@ -351,8 +352,8 @@ static int load(struct wasm_image *image, const void *bytes, size_t size,
 		image->data = NULL;
 		return err;
 	}
-	err = fill_backwards(image->data, image->data_len);
-	return err ? err : segments(bytes, size, image->memory, &end, image->data);
+	err = image_fill_backwards(image->data, image->data_len);
+	return err ? err : image_segments(bytes, size, image->memory, &end, image->data);
 }
 
 /* The image of the file that is executed; an error if it is none. */
@@ -368,7 +369,7 @@ struct wasm_image *wasm_image_get(struct linux_binprm *bprm)
 	if (size > IMAGE_MAX)
 		return ERR_PTR(-ENOEXEC);
 	mutex_lock(&kept_lock);
-	image = find(inode);
+	image = image_find(inode);
 	mutex_unlock(&kept_lock);
 	if (image)
 		return image;
@@ -393,7 +394,7 @@ struct wasm_image *wasm_image_get(struct linux_binprm *bprm)
 		goto failed;
 	err = -ENOEXEC;
 	if (kernel_read(bprm->file, bytes, size, &pos) == size)
-		err = load(image, bytes, size, bprm->filename);
+		err = image_load(image, bytes, size, bprm->filename);
 	vfree(bytes);
 	if (err)
 		goto failed;
@@ -401,8 +402,8 @@ struct wasm_image *wasm_image_get(struct linux_binprm *bprm)
 	if (keeps) {
 		mutex_lock(&kept_lock);
 		/* Unless another task was faster */
-		if (!kept_of(inode))
-			keep(image);
+		if (!image_kept_of(inode))
+			image_keep(image);
 		mutex_unlock(&kept_lock);
 	}
 	return image;

@@ -28,14 +28,14 @@ struct task_struct *wasm_current = &init_task;
 
 extern char __heap_base[];	/* of the linker: end of data and .bss */
 
-static void early_write(struct console *con, const char *s, unsigned int n)
+static void wasm_early_write(struct console *con, const char *s, unsigned int n)
 {
 	host_console_write(s, n);
 }
 
 static struct console early_console_wasm __initdata = {
 	.name	= "early",
-	.write	= early_write,
+	.write	= wasm_early_write,
 	.flags	= CON_PRINTBUFFER | CON_BOOT,
 	.index	= -1,
 };

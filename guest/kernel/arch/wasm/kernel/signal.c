@@ -43,7 +43,7 @@ struct sigframe {
 	struct sigcall call;	/* the interrupted one */
 };
 
-static struct sigframe __user *get_frame(struct ksignal *ksig, unsigned long sp)
+static struct sigframe __user *wasm_get_frame(struct ksignal *ksig, unsigned long sp)
 {
 	unsigned long at = sigsp(sp - RED_ZONE, ksig);
 
@@ -54,10 +54,10 @@ static struct sigframe __user *get_frame(struct ksignal *ksig, unsigned long sp)
 	return (struct sigframe __user *)at;
 }
 
-static int setup_frame(struct ksignal *ksig, struct pt_regs *regs)
+static int wasm_setup_frame(struct ksignal *ksig, struct pt_regs *regs)
 {
 	unsigned long sp = regs->sp;
-	struct sigframe __user *frame = get_frame(ksig, sp);
+	struct sigframe __user *frame = wasm_get_frame(ksig, sp);
 	struct k_sigaction *ka = &ksig->ka;
 	struct {
 		u32 handler, sig, flags, pad;
@@ -111,7 +111,7 @@ bool do_signal(struct pt_regs *regs)
 
 	regs->sp = current_user_stack_pointer();
 	if (get_signal(&ksig)) {
-		run = !setup_frame(&ksig, regs);
+		run = !wasm_setup_frame(&ksig, regs);
 		signal_setup_done(!run, &ksig, 0);
 	} else {
 		restore_saved_sigmask();

@@ -11,7 +11,7 @@
 #include <asm/host.h>
 #include "kernel.h"
 
-static u64 clock_read(struct clocksource *cs)
+static u64 wasm_clock_read(struct clocksource *cs)
 {
 	return host_clock_monotonic();
 }
@@ -19,39 +19,47 @@ static u64 clock_read(struct clocksource *cs)
 static struct clocksource wasm_clocksource = {
 	.name	= "host",
 	.rating	= 400,
-	.read	= clock_read,
+	.read	= wasm_clock_read,
 	.mask	= CLOCKSOURCE_MASK(64),
 	.flags	= CLOCK_SOURCE_IS_CONTINUOUS,
 };
 
-static int timer_set(unsigned long delta, struct clock_event_device *dev)
+static int wasm_timer_set(unsigned long delta, struct clock_event_device *dev)
 {
 	host_timer_set(delta);
 	return 0;
 }
 
-static struct clock_event_device wasm_timer = {
-	.name		= "host",
-	.features	= CLOCK_EVT_FEAT_ONESHOT,
-	.rating		= 400,
-	.set_next_event	= timer_set,
-};
+static DEFINE_PER_CPU(struct clock_event_device, wasm_timer);
 
-static irqreturn_t timer_interrupt(int irq, void *dev)
+static irqreturn_t wasm_timer_interrupt(int irq, void *dev)
 {
-	wasm_timer.event_handler(&wasm_timer);
+	struct clock_event_device *timer = dev;
+
+	timer->event_handler(timer);
 	return IRQ_HANDLED;
+}
+
+static void __init wasm_timer_init(void)
+{
+	struct clock_event_device *timer = this_cpu_ptr(&wasm_timer);
+
+	timer->name = "host";
+	timer->features = CLOCK_EVT_FEAT_ONESHOT;
+	timer->rating = 400;
+	timer->set_next_event = wasm_timer_set;
+	timer->cpumask = cpumask_of(smp_processor_id());
+	clockevents_config_and_register(timer, NSEC_PER_SEC, 1000, LONG_MAX);
+	enable_percpu_irq(MACHINE_IRQ_TIMER, IRQ_TYPE_NONE);
 }
 
 void __init time_init(void)
 {
 	clocksource_register_hz(&wasm_clocksource, NSEC_PER_SEC);
-	if (request_irq(MACHINE_IRQ_TIMER, timer_interrupt, IRQF_TIMER, "timer",
-			NULL))
+	if (__request_percpu_irq(MACHINE_IRQ_TIMER, wasm_timer_interrupt,
+				 IRQF_TIMER, "timer", &wasm_timer))
 		panic("no timer interrupt");
-	wasm_timer.cpumask = cpumask_of(0);
-	clockevents_config_and_register(&wasm_timer, NSEC_PER_SEC, 1000,
-					LONG_MAX);
+	wasm_timer_init();
 }
 
 unsigned long long notrace sched_clock(void)

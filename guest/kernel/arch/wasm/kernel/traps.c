@@ -30,8 +30,8 @@ void wasm_bug(const char *file, int line)
 }
 
 /* The lines of a text, each as a message of its own */
-static void print_lines(const char *loglvl, const char *text, unsigned long len,
-			const char *indent)
+static void traps_print_lines(const char *loglvl, const char *text, unsigned long len,
+			      const char *indent)
 {
 	const char *end = text + len;
 
@@ -65,11 +65,11 @@ void wasm_oops(const char *text, unsigned long len)
 	oops_enter();
 	console_verbose();
 	bust_spinlocks(1);
-	printk(KERN_EMERG "Oops: Wasm trap: %.*s\n", (int)(rest - text), text);
+	pr_emerg("Oops: Wasm trap: %.*s\n", (int)(rest - text), text);
 	show_regs_print_info(KERN_EMERG);
 	if (rest < text + len) {
-		printk(KERN_EMERG "Call Trace:\n");
-		print_lines(KERN_EMERG, rest, text + len - rest, " ");
+		pr_emerg("Call Trace:\n");
+		traps_print_lines(KERN_EMERG, rest, text + len - rest, " ");
 	}
 	bust_spinlocks(0);
 	add_taint(TAINT_DIE, LOCKDEP_NOW_UNRELIABLE);
@@ -99,11 +99,11 @@ void show_stack(struct task_struct *task, unsigned long *sp, const char *loglvl)
 	len = host_backtrace(names, sizeof(names));
 	printk("%sCall Trace:\n", loglvl);
 	if (len > 0)
-		print_lines(loglvl, names, min_t(int, len, sizeof(names)), " ");
+		traps_print_lines(loglvl, names, min_t(int, len, sizeof(names)), " ");
 }
 
 /* Says who panicked, unless an oops did; then the machine ends, without waiting. */
-static int end_panic(struct notifier_block *self, unsigned long event, void *p)
+static int traps_end_panic(struct notifier_block *self, unsigned long event, void *p)
 {
 	if (!test_taint(TAINT_DIE))
 		dump_stack();
@@ -112,14 +112,14 @@ static int end_panic(struct notifier_block *self, unsigned long event, void *p)
 }
 
 static struct notifier_block panic_block = {
-	.notifier_call	= end_panic,
+	.notifier_call	= traps_end_panic,
 };
 
-static int __init init_traps(void)
+static int __init traps_init(void)
 {
 	return atomic_notifier_chain_register(&panic_notifier_list, &panic_block);
 }
-early_initcall(init_traps);
+early_initcall(traps_init);
 
 /*
  * provoke=bug|oops|trap|stack|panic|loop|poll: fail on purpose after boot, in a
@@ -161,7 +161,7 @@ static noinline void hang(bool poll)
 		host_clock_monotonic();
 }
 
-static int fail(void *how)
+static int provoke_fail(void *how)
 {
 	void (*volatile wild)(void) = (void (*)(void))0x7fffffff;
 
@@ -189,7 +189,7 @@ static int __init provoke(void)
 
 	if (!provoked)
 		return 0;
-	task = kthread_run(fail, provoked, "provoke");
+	task = kthread_run(provoke_fail, provoked, "provoke");
 	return PTR_ERR_OR_ZERO(task);
 }
 late_initcall(provoke);

@@ -113,7 +113,7 @@ void wasm_user_fault(unsigned long addr, bool write)
 #define FORK_COPIES_ALL		(SZ_1M / PAGE_SIZE)
 #define FORK_COPIES_CHILDREN	16
 
-static bool many_children(void)
+static bool fault_many_children(void)
 {
 	struct list_head *child;
 	int n = 0;
@@ -134,7 +134,7 @@ bool wasm_fork_copies(struct vm_area_struct *vma, unsigned long addr,
 		return true;
 	if (*copied == FORK_COPIES_ALL)
 		return false;
-	if (!*copied && many_children()) {
+	if (!*copied && fault_many_children()) {
 		*copied = FORK_COPIES_ALL;
 		return false;
 	}

@@ -68,7 +68,8 @@ void __init paging_init(void)
 	unsigned long max_zone_pfn[MAX_NR_ZONES] = { 0 };
 
 	min_low_pfn = 0;
-	max_low_pfn = max_pfn = boot_info.memory_size >> PAGE_SHIFT;
+	max_pfn = boot_info.memory_size >> PAGE_SHIFT;
+	max_low_pfn = max_pfn;
 	max_zone_pfn[ZONE_NORMAL] = max_low_pfn;
 	free_area_init(max_zone_pfn);
 }
@@ -77,7 +78,7 @@ void __init paging_init(void)
  * Boot takes some megabytes for slabs and tables: from where the allocator says.
  * The host brings them in meanwhile.
  */
-static void __init announce_use(void)
+static void __init mm_announce_use(void)
 {
 	unsigned int order = get_order(SZ_8M);
 	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
@@ -93,7 +94,7 @@ void __init mem_init(void)
 	set_max_mapnr(max_low_pfn);
 	high_memory = __va(max_low_pfn << PAGE_SHIFT);
 	memblock_free_all();
-	announce_use();
+	mm_announce_use();
 }
 
 /* Init data is spread over the image; the layout has no range to free yet. */

@@ -14,7 +14,7 @@
 #include "../kernel/kernel.h"
 
 /* The same rule as the host's: a page is written only when it is dirty. */
-static void *walk(struct mm_struct *mm, unsigned long addr, bool write)
+static void *uaccess_walk(struct mm_struct *mm, unsigned long addr, bool write)
 {
 	pmd_t *pmd = pmd_off(mm, addr);
 	pte_t pte;
@@ -36,7 +36,7 @@ bool wasm_put_timespec(unsigned long addr, const struct timespec64 *ts)
 
 	if (offset_in_page(addr) > PAGE_SIZE - 16 || !access_ok((void __user *)addr, 16))
 		return false;
-	p = walk(current->mm, addr, true);
+	p = uaccess_walk(current->mm, addr, true);
 	if (!p)
 		return false;
 	put_unaligned(ts->tv_sec, (u64 *)p);
@@ -44,7 +44,7 @@ bool wasm_put_timespec(unsigned long addr, const struct timespec64 *ts)
 	return true;
 }
 
-static void *user_to_kernel(unsigned long addr, bool write)
+static void *uaccess_to_kernel(unsigned long addr, bool write)
 {
 	struct mm_struct *mm = current->mm;
 	int code;
@@ -52,7 +52,7 @@ static void *user_to_kernel(unsigned long addr, bool write)
 
 	if (unlikely(!mm))
 		return NULL;
-	while (!(p = walk(mm, addr, write))) {
+	while (!(p = uaccess_walk(mm, addr, write))) {
 		if (faulthandler_disabled() ||
 		    wasm_fault_in(addr, write, 0, &code))
 			return NULL;
@@ -71,7 +71,7 @@ static __always_inline void copy(void *to, const void *from, unsigned long n)
 		memcpy(to, from, n);
 }
 
-static unsigned long chunk(unsigned long addr, unsigned long n)
+static unsigned long uaccess_chunk(unsigned long addr, unsigned long n)
 {
 	return min(n, PAGE_SIZE - offset_in_page(addr));
 }
@@ -82,8 +82,8 @@ unsigned long raw_copy_from_user(void *to, const void __user *from,
 	unsigned long addr = (unsigned long)from;
 
 	while (n) {
-		unsigned long len = chunk(addr, n);
-		void *p = user_to_kernel(addr, false);
+		unsigned long len = uaccess_chunk(addr, n);
+		void *p = uaccess_to_kernel(addr, false);
 
 		if (!p)
 			break;
@@ -102,8 +102,8 @@ unsigned long raw_copy_to_user(void __user *to, const void *from,
 	unsigned long addr = (unsigned long)to;
 
 	while (n) {
-		unsigned long len = chunk(addr, n);
-		void *p = user_to_kernel(addr, true);
+		unsigned long len = uaccess_chunk(addr, n);
+		void *p = uaccess_to_kernel(addr, true);
 
 		if (!p)
 			break;
@@ -121,8 +121,8 @@ unsigned long __clear_user(void __user *to, unsigned long n)
 	unsigned long addr = (unsigned long)to;
 
 	while (n) {
-		unsigned long len = chunk(addr, n);
-		void *p = user_to_kernel(addr, true);
+		unsigned long len = uaccess_chunk(addr, n);
+		void *p = uaccess_to_kernel(addr, true);
 
 		if (!p)
 			break;
@@ -140,11 +140,13 @@ long strncpy_from_user(char *dst, const char __user *src, long count)
 	long done = 0;
 
 	while (done < count) {
-		unsigned long len = chunk(addr, count - done);
+		unsigned long len = uaccess_chunk(addr, count - done);
 		char *p, *end;
 
-		if (!access_ok((void __user *)addr, 1) ||
-		    !(p = user_to_kernel(addr, false)))
+		if (!access_ok((void __user *)addr, 1))
+			return -EFAULT;
+		p = uaccess_to_kernel(addr, false);
+		if (!p)
 			return -EFAULT;
 		end = memchr(p, 0, len);
 		if (end) {
@@ -166,11 +168,13 @@ long strnlen_user(const char __user *str, long n)
 	long done = 0;
 
 	while (done < n) {
-		unsigned long len = chunk(addr, n - done);
+		unsigned long len = uaccess_chunk(addr, n - done);
 		char *p, *end;
 
-		if (!access_ok((void __user *)addr, 1) ||
-		    !(p = user_to_kernel(addr, false)))
+		if (!access_ok((void __user *)addr, 1))
+			return 0;
+		p = uaccess_to_kernel(addr, false);
+		if (!p)
 			return 0;
 		end = memchr(p, 0, len);
 		if (end)

@@ -42,9 +42,9 @@ struct vm_struct *find_vm_area(const void *addr)
 }
 
 void *__vmalloc_node_range_noprof(unsigned long size, unsigned long align,
-		unsigned long start, unsigned long end, gfp_t gfp_mask,
-		pgprot_t prot, unsigned long vm_flags, int node,
-		const void *caller)
+				  unsigned long start, unsigned long end, gfp_t gfp_mask,
+				  pgprot_t prot, unsigned long vm_flags, int node,
+				  const void *caller)
 {
 	struct vm_struct *area;
 
@@ -72,7 +72,7 @@ free:
 }
 
 void *__vmalloc_node_noprof(unsigned long size, unsigned long align,
-		gfp_t gfp_mask, int node, const void *caller)
+			    gfp_t gfp_mask, int node, const void *caller)
 {
 	return __vmalloc_node_range_noprof(size, align, 0, 0, gfp_mask,
 					   PAGE_KERNEL, 0, node, caller);
@@ -148,7 +148,7 @@ void vfree(const void *addr)
 	if (!addr)
 		return;
 	area = xa_erase(&areas, virt_to_pfn(addr));
-	if (WARN(!area, "vfree() of a bad address (%p)\n", addr))
+	if (WARN(!area, "%s() of a bad address (%p)\n", __func__, addr))
 		return;
 	free_pages_exact(area->addr, area->size);
 	kfree(area);

@@ -26,8 +26,9 @@ static int without_vm(uint64_t *flags)
 }
 
 /*
- * What unistd.h makes of syscall() with the number of clone() or clone3(), which are to return twice: without a stack they do as
- * fork() does. Nothing can return on a new stack; there is the function clone() for that.
+ * What unistd.h makes of syscall() with the number of clone() or clone3(), which are to return
+ * twice: without a stack they do as fork() does. Nothing can return on a new stack; there is the
+ * function clone() for that.
  */
 long __syscall_fork(long n, ...)
 {

@@ -1,9 +1,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/* In functions that call setjmp, wasmlinux-cc has clang call these before each access
- * and at the begin of each block, by clang's names for them. If it faults, it does so here, in a call,
- * and a handler can leave by longjmp to the calling function; so can one that interrupts here. */
+/*
+ * In functions that call setjmp, wasmlinux-cc has clang call these before each access and at the
+ * begin of each block, by clang's names for them. If it faults, it does so here, in a call, and a
+ * handler can leave by longjmp to the calling function; so can one that interrupts here.
+ */
 #define TRY(size) \
 	void __sanitizer_cov_load##size(const volatile char *p) { p[0]; p[size-1]; } \
 	void __sanitizer_cov_store##size(volatile char *p) \
@@ -17,8 +19,10 @@ TRY(4)
 TRY(8)
 TRY(16)
 
-/* wasmlinux-cc calls these instead of the instructions of their names, and __catching_unreachable and __catching_call (with
- * the function's address) before them. */
+/*
+ * wasmlinux-cc calls these instead of the instructions of their names, and __catching_unreachable
+ * and __catching_call (with the function's address) before them.
+ */
 #define INSTEAD __attribute__((used))
 #define DIVIDE(bits) \
 	INSTEAD int##bits##_t __catching_i##bits##_div_s(int##bits##_t a, int##bits##_t b) { return a / b; } \
@@ -59,7 +63,10 @@ __asm__ (
 	"local.get 0\n"
 	"end_function\n");
 
-/* clang calls this before a division by zero. volatile: a compiler that sees the division makes nothing of it */
+/*
+ * clang calls this before a division by zero. volatile: a compiler that sees the division makes
+ * nothing of it
+ */
 static volatile unsigned quotient = 1, zero;
 /* It is also called in programs that have clang look for undefined behaviour (ubsan.c). */
 void __ubsan_report(const char *) __attribute__((__weak__));

@@ -1,6 +1,7 @@
 /*
- * A merge sort, to be included once for each form of comparison. Elements that compare equal stay in their order, as glibc's
- * qsort() has it while there is memory, and programs come to rely on. Without memory it is a heap sort.
+ * A merge sort, to be included once for each form of comparison. Elements that compare equal stay
+ * in their order, as glibc's qsort() has it while there is memory, and programs come to rely on.
+ * Without memory it is a heap sort.
  *
  * Before: struct sort (with the fields size and tmp, and what COMPARE needs) and COMPARE(s, a, b).
  */
@@ -86,7 +87,9 @@ static void heap_sort(char *base, size_t n, const struct sort *s)
 	}
 }
 
-/* Brings elements into the order of the pointers to them, cycle by cycle; spare has room for one. */
+/*
+ * Brings elements into the order of the pointers to them, cycle by cycle; spare has room for one.
+ */
 static void arrange(char *base, size_t n, char **pointers, char *spare, size_t size)
 {
 	for (size_t i = 0; i < n; i++) {

@@ -1,5 +1,7 @@
-/* What clang calls for atomic objects that no instruction can handle: structures, long double, 16 bytes. One lock for all;
- * not for memory shared between processes, as in other libraries. */
+/*
+ * What clang calls for atomic objects that no instruction can handle: structures, long double, 16
+ * bytes. One lock for all; not for memory shared between processes, as in other libraries.
+ */
 #include <stddef.h>
 #include <string.h>
 #include "lock.h"

@@ -1,4 +1,7 @@
-/* Stacks of joined threads, for threads to come: mapping one anew costs more than all else that makes a thread. */
+/*
+ * Stacks of joined threads, for threads to come: mapping one anew costs more than all else that
+ * makes a thread.
+ */
 #include <string.h>
 #include "pthread_impl.h"
 #include "kept_stacks.h"
@@ -34,7 +37,10 @@ unsigned char *__kept_stack_take(size_t size, size_t guard, size_t need)
 /* Keeps the mapping of a thread that has ended. False if that is for the caller to unmap. */
 int __kept_stack_keep(pthread_t t)
 {
-	/* The thread's own structure lies at its end; on a stack of the program's it is all that is mapped. */
+	/*
+	 * The thread's own structure lies at its end; on a stack of the program's it is all that is
+	 * mapped.
+	 */
 	if (t->map_size > LARGEST || (unsigned char *)t->stack < t->map_base)
 		return 0;
 	if ((unsigned char *)t->stack > t->map_base + t->map_size)

@@ -1,0 +1,220 @@
+//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
+//!
+//! What a Store has, and why the next task finds nothing of the last one in it:
+//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another kernel).
+//! - A program's instance is used again for the same program only, on the address range that its code
+//!   is bound to. Its variables are all exported (`crates/module` sees to that), and get the values
+//!   that the new task wants. Tables cannot change (`allowed.rs` there); a program that can drop its
+//!   segments is never used again.
+//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance has
+//!   the kernel's `syscall` as its only import.
+//! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
+//! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
+use crate::{
+    cpu::start::Image,
+    engine::code::Program,
+    limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
+    mmu::exceptions::Heap,
+    mmu::space::Space,
+    trap::UserContext,
+};
+use std::{
+    cell::RefCell,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+use wasmtime::{AsContextMut, Global, Instance, ResourceLimiter, Result, RootScope, Store, Val};
+
+/// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
+const POOL: usize = 32;
+/// Program instances that a Store may come to hold: they are freed with it only.
+const PROGRAMS: usize = 6;
+
+/// Instances, and memories, that a Store may come to hold.
+const INSTANCES: usize = 64;
+/// Entries to which a table may grow.
+const TABLE: usize = 1 << 18;
+
+/// Takes something of the host; what is kept for reuse is given back if it would be too much.
+pub(crate) fn charge(cost: Cost) -> Option<Charge> {
+    let ledger = limits::current()?;
+    loop {
+        if let Some(charge) = ledger.charge(cost) {
+            return Some(charge);
+        }
+        let oldest = READY.with_borrow_mut(|ready| if ready.is_empty() { None } else { Some(ready.remove(0)) });
+        oldest?;
+    }
+}
+
+/// Takes what an instance of a program needs, on an address space that exists or on a new one.
+pub(crate) fn image(program: &Program, new_space: bool) -> Option<Image> {
+    let tables = charge(Cost { tables: program.tables, ..Cost::default() })?;
+    let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
+    Some(Image { tables, space: if new_space { Some(charge(space)?) } else { None } })
+}
+
+/// What the Store of a task holds beside its instances.
+#[derive(Default)]
+pub(crate) struct TaskData {
+    /// What its instances have taken, until it is freed. Their heaps would be counted here too.
+    pub(crate) charges: Vec<Charge>,
+    /// Bytes of tables that may be made without a charge: there is one already, or they are the kernel's.
+    pub(crate) tables_paid: usize,
+    /// The program that runs, its address space, and its mutable globals in the order of [`Program::globals`].
+    pub(crate) program: Option<Arc<Program>>,
+    pub(crate) space: Option<Arc<Space>>,
+    pub(crate) globals: Arc<[Global]>,
+    pub(crate) stack_pointer: Option<Global>,
+}
+
+impl ResourceLimiter for TaskData {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        // What grows is the heap for exceptions, which has a limit of its own; other memories do not.
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+        let tables = desired.saturating_sub(current).saturating_mul(TABLE_ENTRY);
+        if tables <= self.tables_paid {
+            self.tables_paid -= tables;
+            return Ok(true);
+        }
+        let charge = limits::current().filter(|_| desired <= TABLE);
+        let charge = charge.and_then(|ledger| ledger.charge(Cost { tables, ..Cost::default() }));
+        Ok(charge.map(|charge| self.charges.push(charge)).is_some())
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        4 * INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES
+    }
+}
+
+/// A program's instance, bound to an address range.
+pub(crate) struct User {
+    pub(crate) instance: Instance,
+    /// What the signal handlers need. It stays where it is.
+    pub(crate) context: Box<UserContext>,
+    pub(crate) globals: Arc<[Global]>,
+    /// What the globals were when the instance was new.
+    pub(crate) initial: Vec<Val>,
+    pub(crate) stack_pointer: Option<Global>,
+}
+
+impl User {
+    /// Whether it can be this program's on this address space, or on a new one.
+    pub(crate) fn fits(&self, program: &Arc<Program>, space: Option<&Arc<Space>>) -> bool {
+        let context = &self.context;
+        let range = match space {
+            Some(space) => Arc::ptr_eq(space, &context.space),
+            None => !context.space.is_bound(),
+        };
+        program.reusable && Arc::ptr_eq(program, &context.program) && range
+    }
+}
+
+/// A Store with a kernel instance, and perhaps program instances, the last of which is in use.
+pub(crate) struct Instances {
+    pub(crate) store: Store<TaskData>,
+    pub(crate) instance: Instance,
+    pub(crate) stack_pointer: Global,
+    pub(crate) user: Option<User>,
+    pub(crate) programs: usize,
+    /// Of its programs' exceptions, once one of them can throw.
+    pub(crate) heap: Option<Arc<Heap>>,
+}
+
+thread_local! {
+    /// Of the machine whose processor this thread is; least recently used first.
+    static READY: RefCell<Vec<Instances>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives back what is kept.
+pub(crate) fn clear() {
+    drop(READY.take());
+}
+
+/// Instances that go back to the pool.
+pub(crate) struct Pooled(Option<Instances>);
+
+impl Deref for Pooled {
+    type Target = Instances;
+    fn deref(&self) -> &Instances {
+        self.0.as_ref().expect("taken only by drop")
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Instances {
+        self.0.as_mut().expect("taken only by drop")
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let Some(mut kernel) = self.0.take() else { return };
+        let data = kernel.store.data_mut();
+        (data.program, data.space, data.globals, data.stack_pointer) = (None, None, Arc::default(), None);
+        if let Some(exceptions) = kernel.user.as_ref().and_then(|user| user.context.exceptions.as_ref()) {
+            // SAFETY: no frame of the program is left.
+            unsafe { exceptions.clear() };
+        }
+        // One that nobody caught.
+        let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
+        if kernel.programs > PROGRAMS {
+            return;
+        }
+        let surplus = READY.with_borrow_mut(|ready| {
+            ready.push(kernel);
+            (ready.len() > POOL).then(|| ready.remove(0))
+        });
+        drop(surplus);
+    }
+}
+
+/// What a task will run.
+pub(crate) struct Wanted {
+    pub(crate) program: Arc<Program>,
+    /// None if none exists for it yet.
+    pub(crate) space: Option<Arc<Space>>,
+    /// It begins as a copy made by fork().
+    pub(crate) is_fork: bool,
+}
+
+impl Wanted {
+    /// How well the Instances fits, if it does: its address range has most of what the task will use if it was its like's.
+    fn rate(&self, kernel: &Instances) -> Option<bool> {
+        let user = kernel.user.as_ref().filter(|user| user.fits(&self.program, self.space.as_ref()))?;
+        Some(user.context.space.is_fork() == self.is_fork)
+    }
+}
+
+/// Instances out of the pool for a task that will run a program, or that stays in the kernel; None if new ones are to be made.
+pub(crate) fn take(wanted: Option<&Wanted>) -> Option<Instances> {
+    READY.with_borrow_mut(|ready| {
+        let rate = |(at, kernel)| wanted.and_then(|wanted| Some((wanted.rate(kernel)?, at)));
+        let rated: Vec<_> = ready.iter().enumerate().filter_map(rate).collect();
+        // The only one of the other sort stays for its like.
+        let best = rated.iter().max().filter(|(alike, _)| *alike || rated.len() > 1);
+        let at = best.map(|(_, at)| *at);
+        // Any other will do, but one without a program is no loss to others.
+        let at = at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none()));
+        let at = at.or((ready.len() == POOL).then_some(0));
+        at.map(|at| ready.remove(at))
+    })
+}
+
+impl Instances {
+    /// They go back to the pool when this is dropped.
+    pub(crate) fn pooled(self) -> Pooled {
+        Pooled(Some(self))
+    }
+}

@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../entries/packets.rs"]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::run(bytes));
