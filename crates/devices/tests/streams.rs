@@ -67,7 +67,7 @@ fn numbers_and_absent_streams() {
 #[test]
 fn small_messages_and_the_end() {
     let (streams, cpu) = machine();
-    let (mut writer, mut reader) = streams.open(5);
+    let (mut writer, mut reader) = streams.open(5).unwrap();
     let mut buf = [0; 8];
     assert_eq!(streams.guest_read(5, &mut buf), STREAM_AGAIN);
     assert_eq!(streams.guest_poll(5), STREAM_WRITABLE as i32 | ROOM);
@@ -93,7 +93,7 @@ fn small_messages_and_the_end() {
 #[test]
 fn closed_by_the_host_and_by_the_guest() {
     let (streams, cpu) = machine();
-    let (mut writer, reader) = streams.open(5);
+    let (mut writer, reader) = streams.open(5).unwrap();
     while streams.guest_write(5, &[0; 1000]) != STREAM_AGAIN {}
     assert_eq!(streams.guest_poll(5), 0);
     let before = cpu.raised.load(Ordering::Relaxed);
@@ -108,8 +108,8 @@ fn closed_by_the_host_and_by_the_guest() {
 #[test]
 fn shut_wakes_everybody() {
     let (streams, _) = machine();
-    let (mut writer, _keep) = streams.open(1);
-    let (_keep2, mut reader) = streams.open(2);
+    let (mut writer, _keep) = streams.open(1).unwrap();
+    let (_keep2, mut reader) = streams.open(2).unwrap();
     streams.guest_write(2, b"tail");
     let write = thread::spawn(move || writer.write_all(&vec![0; 1 << 20]));
     let read = thread::spawn(move || {
@@ -121,7 +121,7 @@ fn shut_wakes_everybody() {
     streams.shut();
     assert!(write.join().unwrap().is_err());
     assert_eq!(read.join().unwrap(), b"tail");
-    let (mut writer, mut reader) = streams.open(3);
+    let (mut writer, mut reader) = streams.open(3).unwrap();
     assert!(writer.write(b"x").is_err());
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }
@@ -148,7 +148,7 @@ fn echo(streams: &Streams, cpu: &Cpu, id: u32, buf: &mut [u8]) {
 
 fn round(total: usize, host: usize, guest: usize) -> Duration {
     let (streams, cpu) = machine();
-    let (mut writer, mut reader) = streams.open(9);
+    let (mut writer, mut reader) = streams.open(9).unwrap();
     let data = pattern(total);
     let sent = data.clone();
     let start = Instant::now();
@@ -195,7 +195,7 @@ fn speed() {
 #[test]
 fn scarce_room_is_told_when_it_grows() {
     let (streams, cpu) = machine();
-    let (_writer, mut reader) = streams.open(5);
+    let (_writer, mut reader) = streams.open(5).unwrap();
     assert_eq!(streams.guest_write(5, &vec![0; (256 << 10) - 1]), (256 << 10) - 1);
     assert_eq!(streams.guest_poll(5) >> STREAM_ROOM_SHIFT, 1);
     let before = cpu.raised.load(Ordering::Relaxed);
@@ -207,12 +207,12 @@ fn scarce_room_is_told_when_it_grows() {
 #[test]
 fn terminal_lines_are_streams_of_their_own() {
     let (streams, _) = machine();
-    let mut open: Vec<_> = (0..TERMINAL_LINES).map(|_| streams.open_terminal().unwrap()).collect();
-    assert!(streams.open_terminal().is_none());
+    let mut open: Vec<_> = (0..TERMINAL_LINES).map(|_| streams.open_terminal().unwrap().unwrap()).collect();
+    assert!(streams.open_terminal().unwrap().is_none());
     let (number, ..) = open.remove(3);
     assert_eq!(number, TERMINAL_STREAM + 3);
     streams.guest_close(number);
-    assert_eq!(streams.open_terminal().unwrap().0, number);
+    assert_eq!(streams.open_terminal().unwrap().unwrap().0, number);
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         guest,
         cache: None,
         compiler: Default::default(),
+        broker: None,
+        before_start: None,
         streams: Streams::new(),
         bus: Default::default(),
         console: Box::new(|text| {
