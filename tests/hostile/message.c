@@ -26,7 +26,7 @@ int terminal_open(unsigned stream, unsigned rows, unsigned columns)
 	return stream_open(stream, 0);
 }
 
-void make_folders(const char *path)
+void make_directories(const char *path)
 {
 	(void)path;
 }

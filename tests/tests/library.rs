@@ -151,8 +151,8 @@ fn files_in_and_out_while_commands_run() {
     }
     seen.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
-        ("/srv/in", FileKind::Folder),
-        ("/srv/in/deep", FileKind::Folder),
+        ("/srv/in", FileKind::Directory),
+        ("/srv/in/deep", FileKind::Directory),
         ("/srv/in/deep/large", FileKind::Regular),
         ("/srv/in/empty", FileKind::Regular),
         ("/srv/in/link", FileKind::Symlink("deep/large".into())),

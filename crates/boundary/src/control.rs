@@ -90,7 +90,7 @@ constants! { TASK_MESSAGES:
 
 constants! { FILES_MESSAGES:
     /// A directory; one that is there is left as it is: NAME, MODE, perhaps TIME.
-    FILE_FOLDER: u32 = 48;
+    FILE_DIRECTORY: u32 = 48;
     /// A file, which takes the place of one that is there: NAME, MODE, perhaps TIME. FILE_CONTENT
     /// follows, at last one without bytes.
     FILE_REGULAR: u32 = 49;

@@ -51,10 +51,10 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
         match input {
             Input::Source(source, language) => {
                 // Each in a directory of its own, under its own name: wasm-ld's messages show that.
-                let folder = dir.path().join(i.to_string());
-                fs::create_dir(&folder)?;
+                let own = dir.path().join(i.to_string());
+                fs::create_dir(&own)?;
                 let stem = Path::new(source).file_stem().unwrap_or_default();
-                let object = folder.join(stem).with_extension("o");
+                let object = own.join(stem).with_extension("o");
                 let named = Path::new(stem).with_extension("o");
                 let status = compile::object(source, language.as_deref(), &object, &named, options, toolchain)?;
                 if status != 0 {
@@ -70,9 +70,9 @@ pub(crate) fn program(name: &str, options: &Options, toolchain: &Toolchain) -> R
                 objects.push(file.as_str());
                 let mut file = file.clone();
                 if linker.first_definition && is_object(Path::new(&file)) {
-                    let folder = dir.path().join(i.to_string());
-                    fs::create_dir(&folder)?;
-                    let copy = folder.join(Path::new(&file).file_name().unwrap_or_default());
+                    let own = dir.path().join(i.to_string());
+                    fs::create_dir(&own)?;
+                    let copy = own.join(Path::new(&file).file_name().unwrap_or_default());
                     weaken(Path::new(&file), &copy)?;
                     file = copy.display().to_string();
                 }

@@ -22,7 +22,7 @@ clang-19 as a C compiler for WasmLinux; all of clang's options for C mean the sa
                        sigaction from a data structure
 
 environment:
-  WASMLINUX_SYSROOT    headers and libraries (else ../sysroot from this executable's folder)
+  WASMLINUX_SYSROOT    headers and libraries (else ../sysroot from this executable's directory)
   WASMLINUX_WASM_OPT   Binaryen's wasm-opt (else ../lib/binaryen/bin/wasm-opt)
   WASMLINUX_FORK_QUIET as -mfork-quiet
 ";

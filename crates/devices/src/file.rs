@@ -88,13 +88,13 @@ impl Prepared {
         Ok(Prepared { file, way, is_pipe: false })
     }
 
-    /// The other process's end of a socket whose end here is a stream's.
+    /// The other process's end of a socket whose end here serves a stream.
     pub(crate) fn pipe(socket: OwnedFd) -> Prepared {
         Prepared { file: socket, way: Way::Socket, is_pipe: true }
     }
 
-    /// Whether it is such an end, to be carried into a pipe and out of it: only that knows what room
-    /// it has.
+    /// Whether it is such an end. Its bytes are carried through a stream's own pipes, since only
+    /// these know how much room there is.
     pub fn is_pipe(&self) -> bool {
         self.is_pipe
     }

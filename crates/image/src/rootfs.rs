@@ -51,8 +51,8 @@ pub enum Error {
     Archive(#[from] tree::Error),
 }
 
-/// Makes the archive that `manifest` describes, out of files in `folders`.
-pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
+/// Makes the archive that `manifest` describes, out of files in `directories`.
+pub fn build(manifest: &str, directories: &[&Path]) -> Result<Vec<u8>, Error> {
     let mut archive = Tree::new();
     for (index, text) in manifest.lines().enumerate() {
         let words: Vec<_> = text.split('#').next().unwrap_or("").split_whitespace().collect();
@@ -63,7 +63,7 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
             [] => {}
             ["dir", path, permissions] => archive.dir(path, octal(permissions)?)?,
             ["file", path, source, permissions] => {
-                let source = find(folders, source)?;
+                let source = find(directories, source)?;
                 archive.file(path, octal(permissions)?, &read(&source)?)?;
             }
             ["slink", path, target] => archive.symlink(path, target)?,
@@ -76,7 +76,7 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
                 archive.device(path, octal(permissions)?, device, number(major)?, number(minor)?)?;
             }
             ["applets", program, source] => {
-                let listing = find(folders, source)?;
+                let listing = find(directories, source)?;
                 for path in String::from_utf8_lossy(&read(&listing)?).lines().map(str::trim) {
                     if !path.is_empty() && path != program {
                         archive.symlink(path, program)?;
@@ -91,8 +91,8 @@ pub fn build(manifest: &str, folders: &[&Path]) -> Result<Vec<u8>, Error> {
     Ok(cpio::write(&archive)?)
 }
 
-fn find(folders: &[&Path], source: &str) -> Result<PathBuf, Error> {
-    let found = folders.iter().map(|folder| folder.join(source)).find(|path| path.exists());
+fn find(directories: &[&Path], source: &str) -> Result<PathBuf, Error> {
+    let found = directories.iter().map(|directory| directory.join(source)).find(|path| path.exists());
     found.ok_or_else(|| Error::Missing(source.to_owned()))
 }
 
@@ -106,13 +106,13 @@ mod tests {
 
     #[test]
     fn a_manifest_becomes_an_archive() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("bb"), "program").unwrap();
-        fs::write(folder.path().join("links"), "/bin/cat\n/usr/bin/env\n\n/bin/busybox\n").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("bb"), "program").unwrap();
+        fs::write(directory.path().join("links"), "/bin/cat\n/usr/bin/env\n\n/bin/busybox\n").unwrap();
         let manifest = "# base\ndir /tmp 1777\nfile /bin/busybox bb 755 # all of it\n\
             slink /init /sbin/init\nnod /dev/null 666 c 1 3\napplets /bin/busybox links\n";
         let empty = tempfile::tempdir().unwrap();
-        let archive = build(manifest, &[empty.path(), folder.path()]).unwrap();
+        let archive = build(manifest, &[empty.path(), directory.path()]).unwrap();
         let list: Vec<_> = cpio::entries(&archive)
             .map(|entry| entry.unwrap())
             .map(|entry| format!("{} {:o}", String::from_utf8_lossy(entry.name), entry.mode))

@@ -157,7 +157,7 @@ fn send_message(to: &mut impl Write, message: Message) -> Result<(), Error> {
 
 fn send_entry(to: &mut impl Write, entry: &Entry) -> Result<(), Error> {
     let kind = match &entry.content {
-        Content::Nothing if entry.mode & mode::TYPE == mode::DIR => boundary::FILE_FOLDER,
+        Content::Nothing if entry.mode & mode::TYPE == mode::DIR => boundary::FILE_DIRECTORY,
         Content::Nothing | Content::Device(..) => boundary::FILE_NODE,
         Content::Bytes(_) | Content::Host(..) => boundary::FILE_REGULAR,
         Content::Target(_) => boundary::FILE_SYMLINK,

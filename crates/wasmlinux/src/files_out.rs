@@ -16,7 +16,7 @@ pub enum FileKind {
     /// A file with content, which [`Files`] reads.
     Regular,
     /// A directory; what is in it follows.
-    Folder,
+    Directory,
     /// A symbolic link, and where it leads.
     Symlink(OsString),
     /// A device or pipe, which the type bits of [`GuestFile::mode`] tell, with its major and minor
@@ -164,7 +164,7 @@ fn file(message: &Received) -> Option<GuestFile> {
     let text = |tag| message.text(tag).ok().map(|text| OsString::from_vec(text.to_vec()));
     let kind = match message.kind {
         boundary::FILE_REGULAR => FileKind::Regular,
-        boundary::FILE_FOLDER => FileKind::Folder,
+        boundary::FILE_DIRECTORY => FileKind::Directory,
         boundary::FILE_SYMLINK => FileKind::Symlink(text(boundary::FIELD_TARGET)?),
         boundary::FILE_NODE => {
             let [major, minor] = message.words(boundary::FIELD_DEVICE).ok()?;

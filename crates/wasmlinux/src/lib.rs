@@ -1,5 +1,4 @@
-//! Linux as a library: a machine that boots the real kernel, compiled to WebAssembly, in this
-//! process.
+//! Linux as a library: a machine that boots the real kernel, compiled to WebAssembly.
 //!
 //! ```no_run
 //! use std::io::Read;
@@ -15,15 +14,16 @@
 //! # }
 //! ```
 //!
-//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug. It runs in this process
-//!   ([`Builder::boot`]) or in one of its own that has given up what it does not need ([`Builder::boot_apart`]).
+//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug. It
+//!   runs in this process ([`Builder::boot`]), or in one of its own that has given up what it does
+//!   not need ([`Builder::boot_apart`]).
 //! - [`Command`] and [`Child`] run programs of the guest, after the model of [`std::process`].
 //! - [`HostTask`] makes system calls on the guest's kernel from here, as a process of its own.
 //!
 //! Each machine has threads of its own, which let other threads handle this process's signals. The
 //! process's handlers for SIGSEGV, SIGILL and SIGFPE, and for SIGRTMIN + 4, are the machine's from
-//! the first boot on; what is not a machine's goes to the handlers that were there before. Whoever
-//! installs one later passes on what is not its own.
+//! the first boot on; what is not a machine's goes to the handlers that were there before. A
+//! handler that is installed later must pass on what is not its own.
 //!
 //! Everything may be used from any thread. Nothing panics on what the guest or the caller does: see
 //! [`Error`].

@@ -72,7 +72,8 @@ impl Builder {
         }
     }
 
-    /// Physical memory in bytes, [`MEMORY_MIN`] to [`MEMORY_MAX`], rounded down to 64 KiB. The default is [`MEMORY_DEFAULT`].
+    /// Physical memory in bytes, [`MEMORY_MIN`] to [`MEMORY_MAX`], rounded down to a multiple of
+    /// 64 KiB. The default is [`MEMORY_DEFAULT`].
     pub fn memory(mut self, bytes: u64) -> Builder {
         self.memory = bytes;
         self
@@ -84,14 +85,16 @@ impl Builder {
         self
     }
 
-    /// Puts a copy of a file or folder of the host into the guest's root file system. The guest's path is
-    /// absolute; folders on the way are made. It is read by [`Builder::boot`].
+    /// Puts a copy of a file or directory of the host into the guest's root file system, when the
+    /// machine boots. The guest's path is absolute; directories that are missing on the way are
+    /// created.
     pub fn add(mut self, host: impl Into<PathBuf>, guest: impl Into<OsString>) -> Builder {
         self.files.push((host.into(), guest.into()));
         self
     }
 
-    /// Puts a file with this content and these permissions (as 0o755) into the guest's root file system.
+    /// Puts a file with this content and these permissions (0o755, say) into the guest's root file
+    /// system.
     pub fn add_file(mut self, guest: impl Into<OsString>, permissions: u32, content: impl Into<Vec<u8>>) -> Builder {
         self.contents.push((guest.into(), permissions, content.into()));
         self
@@ -103,45 +106,50 @@ impl Builder {
         self
     }
 
-    /// Makes another program of the guest its first process, such as busybox's `/sbin/init`, which starts what `/etc/inittab`
-    /// names. Commands and host tasks run all the same. The default is an init of our own, which starts nothing else.
+    /// Makes another program of the guest its first process, such as busybox's `/sbin/init`, which
+    /// starts what `/etc/inittab` names. Commands and host tasks run all the same. The default is
+    /// an init of our own, which starts nothing else.
     pub fn init(mut self, path: impl AsRef<str>) -> Builder {
         self.kernel_args.push(format!("SYSTEM_INIT={}", path.as_ref()));
         self
     }
 
-    /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they come. The machine waits for it. Programs of
-    /// the guest have a part in them: see [`Machine::kernel_messages`].
+    /// Copies kernel messages of up to `level` (0 emergencies to 7 debugging) to a writer as they
+    /// come; the machine waits for it. Programs of the guest can write there too: see
+    /// [`Machine::kernel_messages`].
     pub fn kernel_log(mut self, level: u8, writer: impl Write + Send + 'static) -> Builder {
         self.kernel_log = Some((level, Box::new(writer)));
         self
     }
 
-    /// The folder in which compiled programs are kept, None for nowhere. What lies in it is executed: it must
-    /// not be writable by others. It holds 1 GiB and 1,000 programs at most, of which the oldest go
-    /// first; other files in it are left alone. The default is `wasmlinux` in the user's cache folder.
-    pub fn cache(mut self, folder: Option<PathBuf>) -> Builder {
-        self.cache = folder;
+    /// The directory in which compiled programs are kept; None keeps them nowhere. What lies in it
+    /// is executed, so it must not be writable by others. It holds 1 GiB and 1,000 programs at
+    /// most, of which the oldest go first; other files in it are left alone. The default is
+    /// `wasmlinux` in the user's cache directory.
+    pub fn cache(mut self, directory: Option<PathBuf>) -> Builder {
+        self.cache = directory;
         self
     }
 
-    /// Where the guest's programs are compiled that did not come with this library and are not in the
-    /// cache: see [`Compiler`]. Programs whose machines run what they do not trust should call
-    /// [`crate::compile_if_asked`] first in their `main`, or name an executable here.
+    /// Where programs of the guest are compiled that neither came with this library nor are in the
+    /// cache: see [`Compiler`]. Whoever runs what they do not trust should call
+    /// [`crate::compile_if_asked`] first in `main`, or name an executable here.
     pub fn compiler(mut self, compiler: Compiler) -> Builder {
         self.compiler = compiler;
         self
     }
 
-    /// Whether the machine has a network; it has if nothing is said. The guest then reaches public addresses, and what
-    /// [`Builder::reach`] says beside. Nothing reaches the guest but by [`Builder::publish`].
+    /// Whether the machine has a network; the default is yes. The guest then reaches public
+    /// addresses, and what [`Builder::reach`] adds. The guest itself is reached by
+    /// [`Builder::publish`] only.
     pub fn network(mut self, on: bool) -> Builder {
         self.network = on;
         self
     }
 
-    /// What the guest may reach beside public addresses: this host, by the name `host.internal`; private networks; link-local
-    /// addresses. Nothing of it if nothing is said. Checked at each connection, however the guest came by the address.
+    /// What the guest may reach beside public addresses: this host, by the name `host.internal`;
+    /// private networks; link-local addresses. The default is none of these. Checked at each
+    /// connection, however the guest came by the address.
     pub fn reach(mut self, reach: Reach) -> Builder {
         self.reach = reach;
         self
@@ -153,7 +161,7 @@ impl Builder {
         self
     }
 
-    /// Lets a port of this host lead to one of the guest. Without a network it does nothing.
+    /// Publishes a port of the guest on a port of this host. Without a network it does nothing.
     pub fn publish(mut self, port: Publish) -> Builder {
         self.publish.push(port);
         self
@@ -206,12 +214,14 @@ impl Builder {
         Machine { computer, control, console, network: Mutex::new(network), published, refusals }.wait_for_init(files)
     }
 
-    /// As [`Builder::boot`], but the machine runs in a process of its own, which gives up what it does
-    /// not need before the guest runs: see [`Confine`]. What it needs of this process it asks for:
-    /// connections to what the guest may reach, compiled code. That process is of this executable,
-    /// whose `main` begins with [`crate::machine_if_asked`]; it ends with this one at the latest.
+    /// As [`Builder::boot`], but the machine runs in a process of its own, which gives up what it
+    /// does not need before the guest runs: see [`Confine`]. It asks this process for connections
+    /// to what the guest may reach, and for compiled code. It is started from this executable,
+    /// whose `main` must begin with [`crate::machine_if_asked`], and ends with this process at the
+    /// latest.
     ///
-    /// What the machine logs, and what it says when it fails, comes on this process's standard error.
+    /// What the machine logs, and what it says when it fails, appears on this process's standard
+    /// error.
     ///
     /// # Errors
     /// See the variants of [`Error`].
@@ -220,7 +230,7 @@ impl Builder {
             return Err(Error::NotOffered);
         }
         let first = self.first_arguments();
-        // Where it is, it is looked at before a process is started in vain; the devices come later.
+        // Checked before a process is started in vain; the devices' part is added later.
         cmdline(&first, &Bus::default(), self.kernel_args.iter().map(String::as_str))?;
         let console = console(self.kernel_log.take());
         // It begins while this process prepares the rest.
@@ -249,7 +259,7 @@ impl Builder {
         Machine { computer, control, console, network: Mutex::new(None), published, refusals }.wait_for_init(files)
     }
 
-    /// Checks what was asked for: the memory, what is put into it, and what that takes.
+    /// Checks memory and files: bytes of memory, the files, and what these take of it.
     fn prepare(&self) -> Result<(u64, Tree, Cost), Error> {
         let memory = self.memory / u64::from(boundary::WASM_PAGE) * u64::from(boundary::WASM_PAGE);
         if !(MEMORY_MIN..=MEMORY_MAX).contains(&memory) {
@@ -298,19 +308,19 @@ impl Builder {
         (!lines.is_empty()).then_some(lines)
     }
 
-    /// What stands on the kernel's command line before where the devices are.
+    /// The kernel's command line, up to the parameters of the devices.
     fn first_arguments(&self) -> String {
-        // The kernel shows what is less than its level. Warnings cost little and explain a failure.
+        // The kernel prints what is below its level. Warnings cost little and explain a failure.
         let level = self.kernel_log.as_ref().map_or(4, |(level, _)| level.saturating_add(1).min(8));
-        // A block of pages is 64 MiB where a page is 64 KiB: to keep that much free against
-        // fragmentation, as the kernel does from the first sign of it on, would be most of a
-        // machine's memory. So would the eighth of it that a processor may keep for itself: the
-        // kernel takes that back for files only if something else can be given up.
+        // With pages of 64 KiB a page block is 64 MiB. At the first sign of fragmentation the
+        // kernel would keep one free, which is most of a small machine's memory. So is the eighth
+        // of it that a processor's page lists may hold: the kernel drains those for files only if
+        // it can reclaim something else.
         format!("loglevel={level} sysctl.vm.watermark_boost_factor=0 sysctl.vm.percpu_pagelist_high_fraction=128")
     }
 }
 
-/// The kernel's command line, with where the devices are.
+/// The kernel's command line: `first`, the parameters of the devices, `arguments`.
 pub(crate) fn cmdline<'a>(first: &str, bus: &Bus, arguments: impl Iterator<Item = &'a str>) -> Result<String, Error> {
     let mut text = first.to_owned();
     for arg in bus.kernel_parameters().chain(arguments.map(str::to_owned)) {
@@ -346,7 +356,7 @@ fn hosts(tree: &Tree, base: &[u8]) -> Vec<u8> {
     const PATH: &[u8] = b"etc/hosts";
     match tree.entries().iter().rfind(|entry| entry.path == PATH).map(|entry| &entry.content) {
         Some(Content::Bytes(bytes)) => bytes.clone(),
-        // Whoever cannot read it hears of it when it is sent.
+        // If it cannot be read, sending it fails and says so.
         Some(Content::Host(path, _)) => std::fs::read(path).unwrap_or_default(),
         _ => {
             let entries = cpio::entries(base).filter_map(Result::ok);
@@ -358,8 +368,8 @@ fn hosts(tree: &Tree, base: &[u8]) -> Vec<u8> {
 /// `$XDG_CACHE_HOME/wasmlinux` or `~/.cache/wasmlinux`.
 fn default_cache() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    folder.map(|folder| folder.join("wasmlinux"))
+    let base = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("wasmlinux"))
 }
 
 /// Where the machine runs.
@@ -368,7 +378,8 @@ enum Computer {
     Apart(apart::Process),
 }
 
-/// A machine that is running. Dropping it pulls the plug; [`Machine::shutdown`] switches it off in order.
+/// A machine that is running. Dropping it pulls the plug; [`Machine::shutdown`] switches it off in
+/// order.
 pub struct Machine {
     computer: Computer,
     control: Arc<Control>,
@@ -411,7 +422,8 @@ impl Machine {
         }
     }
 
-    /// A command to be run in this machine. A name without a slash is looked up in the command's PATH.
+    /// A command to be run in this machine. A name without a slash is looked up in the command's
+    /// PATH.
     pub fn command(&self, program: impl Into<OsString>) -> Command {
         Command::new(self.control.clone(), program.into())
     }
@@ -424,8 +436,8 @@ impl Machine {
         HostTask::start(&self.control)
     }
 
-    /// Puts a copy of a file or folder of the host into the guest, as [`Builder::add`] does at boot. Commands run meanwhile; one that looks
-    /// sees what is there so far.
+    /// Puts a copy of a file or directory of the host into the guest, as [`Builder::add`] does at
+    /// boot. Commands run meanwhile, and may see a part of it.
     ///
     /// # Errors
     /// [`Error::Add`], [`Error::NotMade`], [`Error::Off`].
@@ -435,7 +447,7 @@ impl Machine {
         files::put(&self.control, &tree)
     }
 
-    /// Puts a file with this content and these permissions (as 0o755) into the guest.
+    /// Puts a file with this content and these permissions (0o755, say) into the guest.
     ///
     /// # Errors
     /// As [`Machine::add`].
@@ -445,16 +457,17 @@ impl Machine {
         files::put(&self.control, &tree)
     }
 
-    /// A file or folder of the guest with all that is in it, one after the other. A symbolic link is itself.
+    /// A file of the guest, or a directory and all that is in it, one after the other. Symbolic
+    /// links are not followed.
     ///
     /// # Errors
-    /// [`Error::Read`] (or it comes with the first file), [`Error::Off`].
+    /// [`Error::Read`] (here or with the first file), [`Error::Off`].
     pub fn files(&self, guest: impl AsRef<OsStr>) -> Result<Files, Error> {
         Files::open(&self.control, guest.as_ref(), false)
     }
 
-    /// The content of a file of the guest, or of that to which a symbolic link leads. It must fit into this process's memory; [`Machine::files`]
-    /// gives a large one in pieces.
+    /// The content of a file of the guest; a symbolic link is followed. It must fit into this
+    /// process's memory: [`Machine::files`] gives a large one in pieces.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Off`].
@@ -463,7 +476,7 @@ impl Machine {
         let path = || guest.as_ref().to_string_lossy().into_owned();
         match files.next_file()?.map(|file| file.kind) {
             Some(FileKind::Regular) => {}
-            Some(FileKind::Folder) => return Err(Error::Read { path: path(), errno: Errno::EISDIR }),
+            Some(FileKind::Directory) => return Err(Error::Read { path: path(), errno: Errno::EISDIR }),
             _ => return Err(Error::Read { path: path(), errno: Errno::EINVAL }),
         }
         let mut content = Vec::new();
@@ -480,7 +493,8 @@ impl Machine {
         Ok(self.wait())
     }
 
-    /// Waits until the machine is off, for whatever reason, and what it has sent to the network is delivered.
+    /// Waits until the machine is off, for whatever reason, and what it has sent to the network is
+    /// delivered.
     pub fn wait(&self) -> Outcome {
         let outcome = match &self.computer {
             Computer::Here(machine) => machine.wait(),
@@ -507,7 +521,7 @@ impl Machine {
         }
     }
 
-    /// The ports that lead to the guest; also those that the host has chosen.
+    /// The published ports, with the host's ports that were chosen for those that asked for any.
     pub fn published(&self) -> &[Publish] {
         &self.published
     }
@@ -525,16 +539,17 @@ impl Machine {
         }
     }
 
-    /// Stops the process of a machine that has one of its own, with all that runs in the machine, or lets it go on: as a
-    /// shell's job control does with the process that started it, which is not told of that. Else it does nothing.
+    /// Stops the process of a machine that has one of its own, and all that runs in the machine, or
+    /// continues it. A caller that a shell's job control stops does this, as the shell does not
+    /// know of that process. It does nothing to a machine in this process.
     pub fn stop(&self, stopped: bool) {
         if let Computer::Apart(process) = &self.computer {
             process.stop(stopped);
         }
     }
 
-    /// Lets the machine's own process try what it must not be able to do: a line for each attempt, with the host's answer.
-    /// None of a machine in this process.
+    /// Has the machine's process try what it must not be able to do: a line for each attempt, with
+    /// the host's answer. None if the machine is in this process.
     ///
     /// # Errors
     /// [`Error::Process`]
@@ -546,7 +561,8 @@ impl Machine {
         }
     }
 
-    /// How often the kernel has met a bug of its own and gone on; [`Machine::kernel_messages`] says more.
+    /// How often the kernel has met a bug of its own and gone on; [`Machine::kernel_messages`] says
+    /// more.
     pub fn oopses(&self) -> u64 {
         match &self.computer {
             Computer::Here(machine) => machine.oopses(),
@@ -554,8 +570,9 @@ impl Machine {
         }
     }
 
-    /// Why the loader has refused a program, the last one if it was several: not for WasmLinux, say, or
-    /// more than it takes. None if all could be loaded. What it says names what the program names.
+    /// Why the loader refused the last program that it refused: not made for WasmLinux, say, or
+    /// larger than its limits. None if it refused none. The text may contain names from the
+    /// program.
     pub fn last_refusal(&self) -> Option<String> {
         match &self.computer {
             Computer::Here(machine) => machine.refusals().1,
@@ -563,8 +580,8 @@ impl Machine {
         }
     }
 
-    /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest have a part in them: whoever shows them in a
-    /// terminal must take out what controls it.
+    /// The last kernel messages (64 KiB at most), in whole lines. Programs of the guest can write
+    /// there too: whoever shows them in a terminal must escape control characters.
     pub fn kernel_messages(&self) -> String {
         self.console.tail()
     }
@@ -576,7 +593,7 @@ impl Drop for Machine {
         let Computer::Here(machine) = &self.computer else { return };
         machine.power_off();
         machine.wait();
-        // Whoever wants to know that what the guest has sent is delivered waits before.
+        // Whoever wants to have delivered what the guest has sent waits for it before.
         let network = self.network.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(network) = network {
             network.cut();

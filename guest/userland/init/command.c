@@ -231,7 +231,7 @@ int command_parse(struct command *command, const struct message *message,
 		result = complete_environment(command, envc);
 	}
 	if (!result) {
-		make_folders(command->directory);
+		make_directories(command->directory);
 		failure->step = command->terminal ? CONTROL_STEP_TERMINAL : CONTROL_STEP_STREAM;
 		result = command->terminal ? open_terminal(command) : open_streams(command, &wanted);
 	}

@@ -105,7 +105,7 @@ static int make_file(struct reader *input, const char *path, uint32_t mode)
 	return result;
 }
 
-static int make_folder(const char *path, uint32_t mode)
+static int make_directory(const char *path, uint32_t mode)
 {
 	struct stat there;
 
@@ -154,10 +154,10 @@ static int make(struct reader *input, struct message *message, char path[PATH])
 	/* The rest of the message goes when the content comes. */
 	entry.name = path;
 	switch (type) {
-	case CONTROL_FILE_FOLDER:
+	case CONTROL_FILE_DIRECTORY:
 		if (!entry.has_mode)
 			return 1;
-		result = make_folder(path, entry.mode);
+		result = make_directory(path, entry.mode);
 		break;
 	case CONTROL_FILE_REGULAR:
 		if (!entry.has_mode)
@@ -343,14 +343,14 @@ static int send_file(const struct stat *file)
 
 static int send_tree(void);
 
-static int send_folder(const struct stat *file)
+static int send_directory(const struct stat *file)
 {
 	size_t length = strlen(output.path);
-	DIR *folder = opendir(output.path);
+	DIR *directory = opendir(output.path);
 	struct dirent *entry;
-	int result = folder ? send_head(CONTROL_FILE_FOLDER, file, NULL) : -errno;
+	int result = directory ? send_head(CONTROL_FILE_DIRECTORY, file, NULL) : -errno;
 
-	while (!result && (errno = 0, entry = readdir(folder))) {
+	while (!result && (errno = 0, entry = readdir(directory))) {
 		const char *slash = length && output.path[length - 1] == '/' ? "" : "/";
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
@@ -370,8 +370,8 @@ static int send_folder(const struct stat *file)
 	}
 	if (!result && errno)
 		result = -errno;
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	return result;
 }
 
@@ -385,7 +385,7 @@ static int send_tree(void)
 		return -errno;
 	switch (file.st_mode & S_IFMT) {
 	case S_IFDIR:
-		return send_folder(&file);
+		return send_directory(&file);
 	case S_IFREG:
 		return send_file(&file);
 	case S_IFLNK:

@@ -131,7 +131,7 @@ void spawn_start(struct spawn *spawn);
 void spawn_free(struct spawn *spawn);
 
 /* Makes a directory and those above it, as far as they are absent. */
-void make_folders(const char *path);
+void make_directories(const char *path);
 
 /*
  * hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host

@@ -53,15 +53,15 @@ static const struct {
 /* What the user put there at boot (--add) must not be hidden by a file system on top. */
 static int has_files(const char *path)
 {
-	DIR *folder = opendir(path);
+	DIR *directory = opendir(path);
 	struct dirent *entry;
 	int found = 0;
 
-	if (!folder)
+	if (!directory)
 		return 0;
-	while (!found && (entry = readdir(folder)))
+	while (!found && (entry = readdir(directory)))
 		found = strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-	closedir(folder);
+	closedir(directory);
 	return found;
 }
 

@@ -68,23 +68,23 @@ static int execute(const char *name, char *const argv[], char **envp)
 	if (strchr(name, '/'))
 		return -CALL(execve, name, argv, envp, 0);
 	while (path) {
-		size_t folder = strcspn(path, ":");
+		size_t prefix = strcspn(path, ":");
 
 		/* an empty entry is the working directory */
-		if (folder + length + 2 <= sizeof file) {
+		if (prefix + length + 2 <= sizeof file) {
 			int result;
 
-			memcpy(file, path, folder);
-			if (folder)
-				file[folder] = '/';
-			memcpy(file + folder + !!folder, name, length + 1);
+			memcpy(file, path, prefix);
+			if (prefix)
+				file[prefix] = '/';
+			memcpy(file + prefix + !!prefix, name, length + 1);
 			result = -CALL(execve, file, argv, envp, 0);
 			if (result == EACCES)
 				error = EACCES;
 			else if (result != ENOENT && result != ENOTDIR)
 				return result;
 		}
-		path = path[folder] ? path + folder + 1 : NULL;
+		path = path[prefix] ? path + prefix + 1 : NULL;
 	}
 	return error;
 }
@@ -193,7 +193,7 @@ static int child(void *argument)
 	return 0;
 }
 
-void make_folders(const char *path)
+void make_directories(const char *path)
 {
 	char part[PATH_MAX];
 	size_t length = strlen(path);

@@ -38,9 +38,9 @@ fn bad_paths_are_refused() {
     assert!(matches!(archive.file(&long, 0o644, b""), Err(Error::PathTooLong(_))));
     assert!(matches!(archive.symlink("/l", &long), Err(Error::PathTooLong(_))));
     archive.file("/f", 0o644, b"").unwrap();
-    assert!(matches!(archive.file("/f/g", 0o644, b""), Err(Error::NotFolder(_))));
+    assert!(matches!(archive.file("/f/g", 0o644, b""), Err(Error::NotDirectory(_))));
     archive.dir("/d", 0o755).unwrap();
-    assert!(matches!(archive.file("/d", 0o644, b""), Err(Error::IsFolder(_))));
+    assert!(matches!(archive.file("/d", 0o644, b""), Err(Error::IsDirectory(_))));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_second_archive_respects_the_first() {
 }
 
 #[test]
-fn a_folder_of_the_host_is_copied_as_it_is() {
+fn a_directory_of_the_host_is_copied_as_it_is() {
     let host = tempfile::tempdir().unwrap();
     let at = |name: &str| host.path().join(name);
     fs::create_dir(at("in")).unwrap();
@@ -137,13 +137,13 @@ fn the_hosts_cpio_agrees() {
     if !Path::new("/usr/bin/cpio").exists() {
         return; // not part of every system; the kernel's unpacking is tested by every boot
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut archive = Tree::new();
     archive.file("/d/f", 0o640, b"content").unwrap();
-    fs::write(folder.path().join("a.cpio"), write(&archive).unwrap()).unwrap();
+    fs::write(directory.path().join("a.cpio"), write(&archive).unwrap()).unwrap();
     let run = std::process::Command::new("sh")
         .args(["-ec", "cpio -idm --quiet <a.cpio && cat d/f"])
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&run.stdout), "content", "{}", String::from_utf8_lossy(&run.stderr));

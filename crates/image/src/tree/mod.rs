@@ -103,10 +103,10 @@ pub enum Error {
     TooLarge(String),
     /// A file would replace a directory of the guest.
     #[error("`{0}` is a directory in the guest: give the name of the file in it")]
-    IsFolder(String),
+    IsDirectory(String),
     /// A file of the guest would have to be a directory.
     #[error("`{0}` is a file in the guest, not a directory")]
-    NotFolder(String),
+    NotDirectory(String),
     /// A file or directory of the host cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Host {

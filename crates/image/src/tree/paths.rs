@@ -121,7 +121,7 @@ impl Tree {
         match self.guest.get(&path) {
             _ if path.is_empty() => Ok(false),
             Some(&mode::DIR | &mode::LINK) => Ok(false),
-            Some(_) => Err(Error::NotFolder(text(&path))),
+            Some(_) => Err(Error::NotDirectory(text(&path))),
             None => {
                 self.parents(&path)?;
                 self.entry(&path, mode::DIR | permissions & 0o7777, None, Content::Nothing)?;
@@ -147,7 +147,7 @@ impl Tree {
             return Err(Error::BadPath(text(path)));
         }
         if self.guest.get(&cleaned) == Some(&mode::DIR) {
-            return Err(Error::IsFolder(text(path)));
+            return Err(Error::IsDirectory(text(path)));
         }
         self.parents(&cleaned)?;
         Ok(cleaned)
@@ -158,7 +158,7 @@ impl Tree {
             let parent = &path[..end];
             match self.guest.get(parent) {
                 Some(&mode::DIR | &mode::LINK) => {}
-                Some(_) => return Err(Error::NotFolder(text(parent))),
+                Some(_) => return Err(Error::NotDirectory(text(parent))),
                 None => self.entry(parent, mode::DIR | 0o755, None, Content::Nothing)?,
             }
         }

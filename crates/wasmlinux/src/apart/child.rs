@@ -177,8 +177,8 @@ impl Child {
     }
 }
 
-/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a socket
-/// and back.
+/// Makes a stream of pipes, so that the guest is told exactly how much room there is, and carries
+/// bytes between it and a socket.
 fn carry(streams: &Arc<Streams>, number: u32, socket: OwnedFd) -> std::io::Result<()> {
     let (mut writer, mut reader) = streams.open(number)?;
     let mut to = UnixStream::from(socket);

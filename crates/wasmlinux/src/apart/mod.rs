@@ -8,8 +8,8 @@
 //!   wasmlinux_net::serve ◄── sockets to the outside ────── the network
 //!   BrokerServer ◄── compiled code ─────────────────────── the programs
 //! ```
-//! What comes from the machine's process is hostile: its words are bounded and checked, what it asks
-//! for is decided here. `docs/confinement.md` has the whole.
+//! What comes from the machine's process is hostile: it is bounded and checked, and whether a
+//! request is granted is decided here. See `docs/confinement.md`.
 mod child;
 mod parent;
 
@@ -20,7 +20,7 @@ pub(crate) use parent::{Given, Process, has_been_offered};
 /// how much it is to log.
 const VERB: &str = "be-a-machine";
 
-/// Requests, of which the first five come before the machine is switched on, with a descriptor each.
+/// Requests. The first five carry a descriptor each, and come before the machine is switched on.
 const PORT: u32 = 1;
 const EVENTS: u32 = 2;
 const SOCKETS: u32 = 3;

@@ -19,8 +19,8 @@ pub(crate) struct Escape {
 }
 
 impl Escape {
-    /// Takes a piece. What the guest is to get is added to `rest`; `order` is called where an order stands. `Ctrl-]` twice is
-    /// one for the guest, and before any other key it goes to the guest with that key.
+    /// Takes a piece. Adds to `rest` what the guest is to get, and calls `order` for each order.
+    /// `Ctrl-]` typed twice is one for the guest; before any other key, the guest gets both.
     pub(crate) fn filter(&mut self, piece: &[u8], rest: &mut Vec<u8>, mut order: impl FnMut(Order)) {
         for &byte in piece {
             match (std::mem::take(&mut self.begun), byte) {

@@ -1,8 +1,8 @@
 //! Reads the command line, dispatches, and turns every failure into one line and a status.
 //!
-//! `options` says what can be given (`network`: about the network), `refusals` what cannot, `run` runs a command in a machine,
-//! `terminal` lends it this terminal, `pump` carries what it shows, `escape` finds what the person types to us, `signals`
-//! passes signals on.
+//! `options` has the options (`network` those of the network), `refusals` docker's others, `run`
+//! runs a command in a machine, `terminal` lends it this terminal, `pump` carries its output,
+//! `escape` finds the keys that are meant for us, `signals` passes signals on.
 mod escape;
 mod network;
 mod options;
@@ -119,7 +119,7 @@ fn refusal(error: &clap::Error) -> Option<String> {
     (error.kind() == ErrorKind::UnknownArgument).then(|| format!("no option {option}: {instead}"))
 }
 
-/// One line on standard error: an error and its causes, as far as it does not name them itself.
+/// One line on standard error: an error and those of its causes that it does not name itself.
 pub(crate) fn explain(error: &wasmlinux::Error) {
     let mut text = error.to_string();
     let mut cause = match error {
@@ -161,7 +161,8 @@ pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(format!("wasmlinux: {}{end}", printable(text)).as_bytes());
 }
 
-/// Standard error for what the guest may have a part in: kernel messages, names of its making. A terminal shows them and obeys nothing.
+/// Standard error for text that the guest may have written: kernel messages, names. Control
+/// characters are escaped, so that a terminal shows them and obeys none.
 pub(crate) fn escaped() -> Printable<std::io::Stderr> {
     Printable::new(std::io::stderr())
 }

@@ -33,8 +33,8 @@ Examples:
   wasmlinux run sha256sum < file
   wasmlinux run -e NAME=value -w /tmp env
   wasmlinux run --add ./prog:/bin/prog prog argument
-  wasmlinux run --add ./folder:/data ls -l /data
-  wasmlinux run -p 8080:80 --add ./folder:/www httpd -f -h /www
+  wasmlinux run --add ./data:/data ls -l /data
+  wasmlinux run -p 8080:80 --add ./site:/www httpd -f -h /www
 
 Signals:
   HUP, INT, QUIT, USR1, USR2, ALRM, TERM, CONT, TSTP and WINCH go on to the command, unless they were
@@ -46,7 +46,8 @@ Exit status:
   126 if the command cannot be executed, 127 if it is not found. If the guest ends the
   machine: 0 after poweroff or halt, 122 after reboot, 123 after a panic of the kernel.";
 
-/// Options of `run`; they mean what they mean to docker. Those of docker's that it has not are explained by `refusals`.
+/// Options of `run`, which mean what they mean to docker. `refusals` explains those of docker's
+/// that are missing.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, disable_help_flag = true, args_override_self = true)]
 pub(crate) struct Run {
@@ -54,13 +55,14 @@ pub(crate) struct Run {
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
 
-    /// Keep standard input open; it always is, and is read when the command reads. Without -t it means: no terminal,
-    /// also where there is one
+    /// Keep standard input open, as it always is; it is read when the command reads. Without -t:
+    /// give the command no terminal even if there is one
     #[arg(short = 'i', long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) interactive: bool,
 
-    /// Give the command a terminal, which is this one; without -i and -t it has one if standard input and output are one
+    /// Give the command this terminal. Without -i and -t it gets it if all three standard streams
+    /// lead there
     #[arg(short = 't', long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) tty: bool,
@@ -73,15 +75,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
 
-    /// Working directory of the command; made if absent. The default is `/`, and `/root` for a shell in a terminal
-    #[arg(short = 'w', long = "workdir", value_name = "DIR", value_parser = OsStringValueParser::new().try_map(folder))]
+    /// Working directory of the command, created if absent. The default is `/`, and `/root` for a
+    /// shell in a terminal
+    #[arg(short = 'w', long = "workdir", value_name = "DIR", value_parser = OsStringValueParser::new().try_map(directory))]
     pub(crate) dir: Option<OsString>,
 
-    /// Whom the command runs as, by names or numbers of the machine's /etc/passwd and /etc/group. The default is root
+    /// User and group that the command runs as, by name (in the machine's /etc/passwd and
+    /// /etc/group) or number. The default is root
     #[arg(short = 'u', long, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<OsString>,
 
-    /// Add a group to those of the command
+    /// Add a supplementary group
     #[arg(long, value_name = "GROUP")]
     pub(crate) group_add: Vec<OsString>,
 
@@ -89,16 +93,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = Ulimit::parse)]
     pub(crate) ulimit: Vec<Ulimit>,
 
-    /// Make busybox's init the first process, which starts the services of `/etc/inittab`; so it is for a shell in a terminal
+    /// Make busybox's init the first process, which starts the services of `/etc/inittab`; the
+    /// default for a shell in a terminal
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) init: bool,
 
-    /// Run this program in place of the command's first word, with the whole command as its arguments
+    /// Run this program, with the command as its arguments
     #[arg(long, value_name = "PROG")]
     pub(crate) entrypoint: Option<OsString>,
 
-    /// Forget the machine when the command has ended; it always is
+    /// Forget the machine when the command has ended, as is always done
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     rm: bool,
@@ -112,39 +117,43 @@ pub(crate) struct Run {
     #[arg(short = 'h', long, value_name = "NAME", default_value = "wasmlinux")]
     pub(crate) hostname: String,
 
-    /// Memory of the machine, with a suffix b, k, m or g (1.5g); the host gives only what is used
+    /// Memory of the machine, with a suffix b, k, m or g (1.5g); takes from the host only what is
+    /// used
     #[arg(short = 'm', long, value_name = "SIZE", default_value = "1g", value_parser = memory)]
     pub(crate) memory: u64,
 
-    /// Put a copy of a file or folder into the root file system
+    /// Put a copy of a file or directory into the root file system
     #[arg(long, value_name = "HOST:GUEST", value_parser = OsStringValueParser::new().try_map(add))]
     pub(crate) add: Vec<(PathBuf, OsString)>,
 
-    /// Let a port of the host (on 127.0.0.1 if no address is given) lead to one of the guest; also ranges of ports. Without the
-    /// host's port a free one is taken, and told on standard error
+    /// Publish a port of the guest, or a range, on a port of the host (at 127.0.0.1 if no address
+    /// is given). Without the host's port a free one is taken, and printed on standard error
     #[arg(short = 'p', long = "publish", value_name = "[[HOSTIP:]HOST:]GUEST[/udp]", value_parser = publish)]
     pub(crate) publish: Vec<Ports>,
 
-    /// `none`: no network but loopback. `user`: the guest reaches public addresses; beside these, after a comma each, this
-    /// `host` (as host.internal), `private` networks, `link-local` addresses
+    /// `none`: loopback only. `user`: the guest reaches public addresses; add `,host` for this host
+    /// (as host.internal), `,private` for private networks, `,link-local` for link-local addresses
     #[arg(long, visible_alias = "net", value_name = "none|user[,MORE]", default_value = "user", value_parser = Network::parse)]
     pub(crate) network: Network,
 
-    /// Give a name an address; `host-gateway` is this host, which the guest then reaches (host.docker.internal:host-gateway)
+    /// Add a name to /etc/hosts; with `host-gateway` as the address it is this host, which the
+    /// guest then reaches (host.docker.internal:host-gateway)
     #[arg(long, value_name = "NAME:IP", value_parser = HostEntry::parse)]
     pub(crate) add_host: Vec<HostEntry>,
 
-    /// Print kernel messages up to a level (0 emergencies, 4 warnings, 6 information, 7 debugging) on standard error
+    /// Print kernel messages up to a level (0 emergencies, 4 warnings, 6 information, 7 debugging)
+    /// on standard error
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "6",
         value_parser = clap::value_parser!(u8).range(0..=7))]
     pub(crate) kernel_log: Option<u8>,
 
-    /// Add to the kernel's command line; `provoke=bug` (panic, oops, trap, stack) makes it fail on purpose, to see what it prints
+    /// Add to the kernel's command line; `provoke=bug` (or panic, oops, trap, stack) makes it fail
+    /// on purpose, to see what it prints
     #[arg(long, value_name = "ARG")]
     pub(crate) kernel_arg: Vec<String>,
 
-    /// Give up the rights of the machine's process, which it does not need: `on`, as far as the host lets it; `strict`, or do
-    /// not start; `off`, to look for a fault
+    /// Confine the machine's process: `on`, as far as the host can; `strict`, and do not start if
+    /// it cannot; `off`, for debugging
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Confine::On, hide_possible_values = true)]
     pub(crate) confine: Confine,
 
@@ -152,11 +161,12 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) no_confine: bool,
 
-    /// Have the machine's process try what it must not, and say what came of it on standard error, before the command runs
+    /// Have the machine's process try what it must not be able to do, before the command runs, and
+    /// print the results on standard error
     #[arg(long, hide = true)]
     pub(crate) try_to_escape: bool,
 
-    /// Say on standard error what is done
+    /// Print on standard error what is being done
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_parser = switch, action = ArgAction::Set)]
     pub(crate) verbose: bool,
@@ -255,8 +265,8 @@ impl Ulimit {
     }
 }
 
-/// A size as docker takes it (go-units, `RAMInBytes`): a number, perhaps with a fraction, and perhaps
-/// after a space `k`, `m`, `g` and so on, which are powers of 1024 with `b` or `ib` behind them too.
+/// A size as docker takes it (go-units, `RAMInBytes`): a number, perhaps with a fraction, perhaps a
+/// space, then a unit: `k`, `m`, `g` and so on, which are powers of 1024, also before `b` or `ib`.
 fn memory(text: &str) -> Result<u64, String> {
     let wrong = || format!("not a size; give a number and b, k, m or g, such as {}m or 1.5g", MEMORY_DEFAULT >> 20);
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -272,21 +282,21 @@ fn memory(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
-    // A conversion that does not fit ends at the largest number, which no machine has.
+    // A conversion that overflows saturates, at more than any machine can have.
     let bytes = (number * (1_u64 << shift) as f64) as u64;
     // The whole of the address space, but for the page that 32 bits do not reach.
     Ok(if bytes == 4 << 30 { MEMORY_MAX } else { bytes })
 }
 
 /// An absolute path of the guest, or nothing.
-fn folder(text: OsString) -> Result<OsString, String> {
+fn directory(text: OsString) -> Result<OsString, String> {
     match text.as_bytes().first() {
         None | Some(b'/') => Ok(text),
         _ => Err("the path must be absolute".into()),
     }
 }
 
-/// Words that stand behind a volume of docker's.
+/// Options of docker's volumes (`HOST:GUEST:ro`).
 const VOLUME_OPTIONS: [&str; 17] = [
     "ro",
     "rw",

@@ -1,4 +1,5 @@
-//! Carries what a command with a terminal shows to ours. Without a terminal its streams are ours themselves.
+//! Carries the output of a command with a terminal to our terminal. Without one, the command's
+//! streams are our own.
 use super::complain;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,7 +20,8 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Res
     thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(body)
 }
 
-/// Carries what the command's terminal shows to ours. The thread ends when that stream does, or ours takes no more.
+/// Carries the output of the command's terminal to `to`. The thread ends when that output ends, or
+/// `to` takes no more.
 pub(crate) fn output(mut from: StreamReader, to: &impl AsFd) -> io::Result<JoinHandle<()>> {
     let to = raw(to);
     spawn("screen", move || {

@@ -1,12 +1,12 @@
-//! Options of `docker run` that cannot mean anything here, or not yet: what to say to who types
-//! them.
+//! Options of `docker run` that cannot mean anything here, or not yet: what to say to whoever
+//! types them.
 
 /// What to do in place of an option of docker's, without the dashes; None if docker has no such
 /// option.
 pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
     Some(match option {
         "v" | "volume" | "mount" | "volumes-from" | "volume-driver" => {
-            "folders of the host cannot be mounted yet: --add HOST:GUEST puts a copy in (what is done is said by --verbose)"
+            "directories of the host cannot be mounted yet: --add HOST:GUEST puts a copy in (--verbose says what is done)"
         }
         "d" | "detach" | "detach-keys" | "restart" | "cidfile" => {
             "a machine lives in this process: run it in the background with `&`, nohup or your service manager"
@@ -21,7 +21,7 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         "read-only" => {
             "the root file system is the machine's own and is forgotten with it: `mount -o remount,ro /` inside"
         }
-        "tmpfs" | "shm-size" => "mount it inside: `mount -t tmpfs -o size=64m tmpfs FOLDER`",
+        "tmpfs" | "shm-size" => "mount it inside: `mount -t tmpfs -o size=64m tmpfs DIRECTORY`",
         "cpus" | "cpu-count" | "cpu-percent" | "cpuset-cpus" | "cpuset-mems" | "c" | "cpu-shares" | "cpu-period"
         | "cpu-quota" | "cpu-rt-period" | "cpu-rt-runtime" => {
             "a machine has one processor: use `nice` or a cgroup around it"

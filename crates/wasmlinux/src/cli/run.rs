@@ -88,9 +88,9 @@ pub(crate) fn run(options: &Run) -> u8 {
             return STATUS_ERROR;
         }
     };
-    // As long as this process, whose end is the machine's too: so nobody waits for what it has to give back.
+    // Never dropped: it ends with this process, which need not wait for what it gives back.
     let machine = MACHINE.get_or_init(|| machine);
-    // Not the engine's business here, which asked for them by its handlers.
+    // No WebAssembly runs in this process: SIGSEGV and its kin end it, as in any other.
     wasmlinux_machine::end_by_faults();
     if options.try_to_escape {
         match machine.try_to_escape() {
@@ -114,7 +114,7 @@ pub(crate) fn run(options: &Run) -> u8 {
             complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
         }
     }
-    // It is told at once if all is told.
+    // With --verbose it has been said when it happened.
     if !options.verbose && (status != 0 || isatty(io::stderr())) {
         machine.kept_from().iter().for_each(|refused| complain(&refused.to_string()));
     }
@@ -156,7 +156,7 @@ fn command(
     }
     let mut child = command.envs(environment).spawn()?;
     signals::forward(child.process(), options.sig_proxy, has_terminal)?;
-    // From here on no signal ends this process by itself, which would leave the terminal in raw mode.
+    // From here on no signal ends this process without restoring the terminal.
     let raw = if has_terminal { Some(Raw::enter(child.process())?) } else { None };
     if let Some(stdin) = child.stdin.take() {
         terminal::keys(stdin, child.process())?;
@@ -191,7 +191,7 @@ fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
             let advice = match *errno {
                 Errno::ENOENT => interpreter(options, subject)
                     .unwrap_or_else(|| "`wasmlinux run ls /bin` shows what there is, --add adds to it".into()),
-                Errno::EACCES => "the file must be executable (chmod +x) and no folder".into(),
+                Errno::EACCES => "the file must be executable (chmod +x) and must not be a directory".into(),
                 Errno::ENOEXEC => machine.last_refusal().unwrap_or_else(|| no_program(options, subject).into()),
                 _ => String::new(),
             };
@@ -229,7 +229,7 @@ fn first_bytes(options: &Run, program: &str, count: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What is missing, if the program is a script that came from the host: not the script.
+/// Why a program that was added is not found: the interpreter of a script is missing.
 fn interpreter(options: &Run, program: &str) -> Option<String> {
     let bytes = first_bytes(options, program, 256)?;
     let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
@@ -241,7 +241,7 @@ fn interpreter(options: &Run, program: &str) -> Option<String> {
     Some(format!("its interpreter {} is not in the machine", printable(name)))
 }
 
-/// What a program is that the kernel did not even show to the loader, if it came from the host.
+/// What a program is that is not even a module, if it came from the host.
 fn no_program(options: &Run, program: &str) -> &'static str {
     const ADVICE: &str = "no WebAssembly program: build it with wasmlinux-cc, or begin a script with #!/bin/sh";
     let Some(magic) = first_bytes(options, program, 8) else { return ADVICE };
@@ -254,7 +254,7 @@ fn no_program(options: &Run, program: &str) -> &'static str {
     }
 }
 
-/// The kernel survived a bug of its own: its user must hear of it all the same.
+/// Says what the kernel reported of a bug of its own that it has survived.
 fn report_oops(messages: &str) {
     let lines: Vec<_> = messages.lines().collect();
     let Some(first) = lines.iter().position(|line| line.contains("Oops: ")) else { return };

@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the machine may take for a command that is killed.
 const KILL_GRACE: Duration = Duration::from_secs(3);
-/// So many SIGINT within so much time are of a person who wants out.
+/// So many SIGINT within so much time kill the command.
 const IMPATIENT: (usize, Duration) = (3, Duration::from_secs(2));
 /// How long the command has to take SIGTSTP before the machine is stopped with this process.
 const STOPPING: Duration = Duration::from_millis(100);
@@ -94,8 +94,8 @@ fn end_if_it_hangs(process: &Process, signal: i32) {
 /// Of the signals that were passed on, a bit for each number.
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
-/// Ends this process by the signal that ended the command, if it was meant for both: a shell whose loop
-/// is interrupted looks at that. Returns if it was not.
+/// Ends this process by the signal that ended the command, if it was meant for both: a shell ends
+/// an interrupted loop only if it sees that. Returns if it was not.
 pub(crate) fn end_by(status: u8, has_terminal: bool) {
     let Some(signal) = status.checked_sub(128).map(i32::from) else { return };
     let was_passed = PASSED.load(Relaxed) & 1 << (signal & 63) != 0;

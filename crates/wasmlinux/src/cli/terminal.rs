@@ -1,8 +1,9 @@
 //! Lends this process's terminal to a command of the guest, and gives it back in every way out.
 //!
-//! While it is lent it is in raw mode: every key goes to the guest, whose own terminal makes signals
-//! and lines of them. One machine has it at a time, by a lock on it: a second one would take raw mode
-//! for how it was. In the background nothing is read from it or set: that is another program's then.
+//! While it is lent it is in raw mode: every key goes to the guest, whose line discipline makes
+//! signals and lines of them. A lock on the terminal lets one machine have it at a time: a second
+//! one would restore raw mode in the end. In the background it is neither read nor set, as it is
+//! another job's then.
 use super::escape::{Escape, Order};
 use super::signals::{kill_after, unless_ignored};
 use super::{complain, pump, suspend};
@@ -31,7 +32,8 @@ const PSEUDOTERMINALS: Range<u64> = 136..144;
 /// The device of /dev/tty, which is the controlling terminal whatever that is.
 const DEV_TTY: u64 = 5 << 8;
 
-/// The terminal as it was, while it is lent. One for the whole process: that many standard inputs it has.
+/// The terminal's settings from before it was lent; None while it is not. One for the process, as
+/// it has one standard input.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// The terminal, opened once more, with the lock on it.
 static LOCK: Mutex<Option<OwnedFd>> = Mutex::new(None);
@@ -58,7 +60,8 @@ pub(crate) fn wanted(asked: bool, interactive: bool) -> Result<bool, String> {
                     .into())
             }
         }
-        // Not if any stream leads elsewhere, nor in the background, where the terminal is another's.
+        // Not if any stream leads elsewhere, nor in the background, where the terminal is
+        // another's.
         (false, _) => {
             let all = input && isatty(io::stdout()) && isatty(io::stderr());
             Ok(all && !interactive && in_foreground() && reserve())
@@ -66,19 +69,20 @@ pub(crate) fn wanted(asked: bool, interactive: bool) -> Result<bool, String> {
     }
 }
 
-/// Where standard input's terminal can be opened; None for one that has no name known here.
+/// A path to open standard input's terminal by; None if none is known.
 fn path() -> Option<String> {
     if fstat(io::stdin()).ok()?.st_rdev != DEV_TTY {
         return Some("/proc/self/fd/0".into());
     }
-    // Another file than the terminal's own, and another lock.
+    // A lock on /dev/tty would not be one on the terminal's own file.
     let (_, terminal, _) = job()?;
     let (major, minor) = (terminal >> 8 & 0xfff, terminal & 0xff | terminal >> 12 & 0xfff00);
     let first = PSEUDOTERMINALS.contains(&major).then(|| (major - PSEUDOTERMINALS.start) << 8)?;
     Some(format!("/dev/pts/{}", first + minor))
 }
 
-/// Takes the lock, if no other machine has it. Where the terminal may not be opened there is none.
+/// Takes the lock; false if another machine has it. A terminal that may not be opened is not
+/// locked.
 fn reserve() -> bool {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Some(path) = path() else { return true };
@@ -97,17 +101,19 @@ fn lock(operation: FlockOperation) {
     }
 }
 
-/// This process's group, its controlling terminal (0 if it has none) and that one's foreground group.
+/// This process's group, its controlling terminal (0 if it has none), and the terminal's foreground
+/// group.
 fn job() -> Option<(i64, u64, i64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // After the name in parentheses: state, parent, group, session, terminal, foreground group (proc(5)).
+    // proc(5): after the name in parentheses come state, parent, group, session, terminal, and the
+    // terminal's foreground group.
     let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(2);
     let group = fields.next()?.parse().ok()?;
     let terminal: i32 = fields.nth(1)?.parse().ok()?;
     Some((group, (terminal as u32).into(), fields.next()?.parse().ok()?))
 }
 
-/// Whether this process has its terminal's attention: its group is the terminal's foreground group.
+/// Whether this process's group is the foreground group of its terminal.
 fn in_foreground() -> bool {
     job().is_some_and(|(group, _, foreground)| group == foreground)
 }
@@ -120,7 +126,7 @@ fn in_background() -> bool {
     })
 }
 
-/// Whether a person at a terminal has this process as a job, or may have.
+/// Whether this process may be a job of a shell at a terminal.
 pub(crate) fn is_near() -> bool {
     isatty(io::stdin()) || isatty(io::stdout()) || isatty(io::stderr())
 }
@@ -182,7 +188,8 @@ pub(crate) fn size() -> TerminalSize {
     TerminalSize { rows, columns }
 }
 
-/// Starts the thread that tells the command's terminal each change of size, and suspends this process when it is asked to.
+/// Starts the thread that passes each change of size on to the command's terminal, and suspends
+/// this process on SIGTSTP.
 fn follow(process: Process) -> io::Result<()> {
     let mut signals = unless_ignored(vec![SIGWINCH, SIGTSTP, SIGCONT])?;
     pump::spawn("terminal", move || {
@@ -223,7 +230,7 @@ fn follow(process: Process) -> io::Result<()> {
     .map(drop)
 }
 
-/// Carries what is typed to the command. Nobody waits for this thread: it may sleep in a read for ever.
+/// Carries what is typed to the command. Nobody joins this thread: it may sleep in a read for ever.
 pub(crate) fn keys(mut to: StreamWriter, process: Process) -> io::Result<()> {
     pump::spawn("keys", move || {
         let Ok(mut from) = pump::raw(&io::stdin()) else { return };
