@@ -12,9 +12,9 @@
 //! a receiver that does not know it would do the wrong thing by leaving it out, it has the bit
 //! [`FIELD_REQUIRED`], and such a receiver refuses the message; else it is skipped. So old and new
 //! work together, and [`VERSION`] stays. For example, what containers want next:
-//! - capabilities: `CAPABILITIES: FIELD_REQUIRED | 27`, words low and high of each set that the
+//! - capabilities: `CAPABILITIES: FIELD_REQUIRED | 28`, words low and high of each set that the
 //!   command keeps, applied in `child()` of `/init`'s `spawn.c` before the user's number is set;
-//! - a mount: `MOUNT: FIELD_REQUIRED | 28`, a word of flags, then a list (source, target, type,
+//! - a mount: `MOUNT: FIELD_REQUIRED | 29`, a word of flags, then a list (source, target, type,
 //!   options), as often as there are mounts, in the same place; what fails is a [`FAILED`] with a
 //!   step of its own.
 use crate::table::{constants, header};
@@ -75,7 +75,7 @@ constants! { FROM_INIT:
     /// What was asked for under this id cannot be: ERRNO, STEP, perhaps TEXT. With id 0: init
     /// itself cannot go on.
     FAILED: u32 = 19;
-    /// It has ended: STATUS.
+    /// It has ended: STATUS, perhaps OOM_KILLS.
     EXITED: u32 = 20;
 }
 
@@ -173,6 +173,9 @@ constants! { FIELDS:
     FIELD_CALL: u32 = FIELD_REQUIRED | 24;
     /// Words: offset and length of what to send back of the buffer.
     FIELD_BACK: u32 = FIELD_REQUIRED | 25;
+    /// Word: processes that the kernel has killed for want of memory since this one was created,
+    /// whichever they were; left out if there was none.
+    FIELD_OOM_KILLS: u32 = 27;
     /// Words: address and size of a host task's buffer.
     FIELD_BUFFER: u32 = 40;
     /// Word: result of a system call, a negative errno if it failed.

@@ -63,8 +63,9 @@ pub(crate) enum Phase {
     Running { pid: u32 },
     /// It could not be started.
     Failed(Failure),
-    /// It has ended with this wait status.
-    Exited { pid: u32, status: u32 },
+    /// It has ended with this wait status. The kernel has killed so many processes meanwhile, as it
+    /// was out of memory.
+    Exited { pid: u32, status: u32, oom_kills: u32 },
     /// The machine went off before; `pid` is 0 if init had not told it yet.
     Lost { pid: u32 },
 }
@@ -298,7 +299,11 @@ impl Control {
             boundary::STARTED => Phase::Running { pid: word(boundary::FIELD_PID) },
             boundary::FAILED if message.id == 0 => return self.init.set(Phase::Failed(Failure::of(message))),
             boundary::FAILED => Phase::Failed(Failure::of(message)),
-            boundary::EXITED => Phase::Exited { pid: 0, status: word(boundary::FIELD_STATUS) },
+            boundary::EXITED => Phase::Exited {
+                pid: 0,
+                status: word(boundary::FIELD_STATUS),
+                oom_kills: word(boundary::FIELD_OOM_KILLS),
+            },
             #[cfg(test)]
             tests::PANIC => panic!("provoked"),
             kind => return tracing::warn!(kind, "an unknown message from init"),

@@ -161,6 +161,15 @@ impl Process {
         self.status(&self.job.phase())
     }
 
+    /// How many processes the guest's kernel killed while this one ran, as the machine was out of
+    /// memory: this one or others. 0 until it has ended.
+    pub fn oom_kills(&self) -> u32 {
+        match self.job.phase() {
+            Phase::Exited { oom_kills, .. } => oom_kills,
+            _ => 0,
+        }
+    }
+
     fn status(&self, phase: &Phase) -> Result<Option<ExitStatus>, Error> {
         match phase {
             Phase::Exited { status, .. } => Ok(Some(ExitStatus::from_raw(*status))),

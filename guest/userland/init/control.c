@@ -28,6 +28,7 @@ struct job {
 	uint32_t id;
 	struct spawn *spawn;	/* until it has executed its program */
 	int has_failed;		/* it could not; its process still has to end */
+	long oom_kills;		/* until it was created; -1: not known */
 	struct command command;	/* as long; then only what is asked for here */
 };
 
@@ -134,6 +135,19 @@ static int is_starting(const struct job *job)
 	return job->spawn && !job->has_failed;
 }
 
+static void exited(const struct job *job, uint32_t status)
+{
+	static struct writer writer;
+	long kills = job->oom_kills < 0 ? -1 : oom_kills() - job->oom_kills;
+	const uint32_t count = kills;
+
+	writer_begin(&writer, CONTROL_EXITED, job->id);
+	writer_words(&writer, CONTROL_FIELD_STATUS, &status, 1);
+	if (kills > 0)
+		writer_words(&writer, CONTROL_FIELD_OOM_KILLS, &count, 1);
+	require_host(writer_send(&writer, channel.fd));
+}
+
 static void ended(pid_t pid, uint32_t status)
 {
 	struct job *job = jobs;
@@ -145,7 +159,7 @@ static void ended(pid_t pid, uint32_t status)
 	while (is_starting(job) && settle(job) == SPAWN_CREATED)
 		;
 	if (!job->has_failed)
-		report_word(CONTROL_EXITED, job->id, CONTROL_FIELD_STATUS, status);
+		exited(job, status);
 	free_job(job);
 }
 
@@ -165,6 +179,7 @@ static void begin(struct job *job)
 
 	job->next = jobs;
 	jobs = job;
+	job->oom_kills = oom_kills();
 	job->spawn = spawn_begin(&job->command, &job->pid, &failure);
 	if (!job->spawn) {
 		failed(job->id, &failure);

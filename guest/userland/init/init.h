@@ -133,6 +133,9 @@ void spawn_free(struct spawn *spawn);
 /* Makes a directory and those above it, as far as they are absent. */
 void make_directories(const char *path);
 
+/* memory.c: processes that the kernel has killed for want of memory until now; -1: not known. */
+long oom_kills(void);
+
 /*
  * hosttask.c: serves the system calls that the host asks for on descriptor 0. Returns when the host
  * has gone.

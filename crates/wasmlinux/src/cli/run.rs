@@ -13,8 +13,6 @@ use std::time::Duration;
 use wasmlinux::{Confine, Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
 use wasmlinux_devices::printable;
 
-/// The command was ended by SIGKILL.
-const STATUS_KILLED: u8 = 137;
 /// Kernel messages that are shown after a panic, in lines.
 const LAST_WORDS: usize = 40;
 /// How long the machine may take to switch itself off, and to go off when it is unplugged.
@@ -105,14 +103,8 @@ pub(crate) fn run(options: &Run) -> u8 {
     }
     let status = command(options, &command_line, machine, environment, has_terminal)
         .unwrap_or_else(|error| failed(options, machine, &error));
-    if options.kernel_log.is_none() && status != STATUS_PANIC {
-        let messages = machine.kernel_messages();
-        if machine.oopses() > 0 {
-            report_oops(&messages);
-        }
-        if status == STATUS_KILLED && messages.contains("Out of memory: Killed process") {
-            complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
-        }
+    if options.kernel_log.is_none() && status != STATUS_PANIC && machine.oopses() > 0 {
+        report_oops(&machine.kernel_messages());
     }
     // With --verbose it has been said when it happened.
     if !options.verbose && (status != 0 || isatty(io::stderr())) {
@@ -176,7 +168,11 @@ fn command(
         let _ = shown.join();
     }
     drop(raw);
-    Ok(status?.shell_code())
+    let status = status?;
+    if child.process().oom_kills() > 0 && !status.success() {
+        complain(&format!("the machine ran out of memory: it has {} MiB (-m)", options.memory >> 20));
+    }
+    Ok(status.shell_code())
 }
 
 /// A standard stream of ours as the command's.
