@@ -1,4 +1,5 @@
-//! A machine is a process of its own, which can do nothing to the host but compute and use what it was given.
+//! A machine is a process of its own, which can do nothing to the host but compute and use what it
+//! was given.
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use wasmlinux_tests::{Scratch, wasmlinux, wasmlinux_with};
 
-/// What the machine's process must not be able to do: `attempts` of `crates/machine/src/host/confine.rs`.
+/// What the machine's process must not be able to do: `attempts` of
+/// `crates/machine/src/host/confine.rs`.
 const ATTEMPTS: [&str; 27] = [
     "open a file",
     "open a file, the old way",

@@ -139,11 +139,8 @@ impl Child {
         let base = bundle.initramfs();
         // Looks at files of the host that tell its limits: for the last time.
         let limits = computer::Limits::of(memory);
-        let confinement = Arc::new(Confinement {
-            on: has(FLAG_CONFINED),
-            strict: has(FLAG_STRICT),
-            kept: Mutex::default(),
-        });
+        let confinement =
+            Arc::new(Confinement { on: has(FLAG_CONFINED), strict: has(FLAG_STRICT), kept: Mutex::default() });
         confinement.take(computer::give_up_names).map_err(computer::Error::Confine)?;
         let mut bus = Bus::default();
         let mut network = None;
@@ -190,8 +187,8 @@ impl Child {
     }
 }
 
-/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a socket
-/// and back.
+/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a
+/// socket and back.
 fn carry(streams: &Arc<Streams>, number: u32, socket: OwnedFd) -> std::io::Result<()> {
     let (mut writer, mut reader) = streams.open(number)?;
     let mut to = UnixStream::from(socket);
