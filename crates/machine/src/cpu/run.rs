@@ -74,8 +74,7 @@ fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
     local::set_trim_stacks(trim_stacks);
     trap::set_kernel(board.kernel.module());
     let charge = ledger.charge_anyway(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() });
-    let programs =
-        Programs::new(config.guest, config.cache.as_deref(), compiler, config.broker, interrupts.clone());
+    let programs = Programs::new(config.guest, config.cache.as_deref(), compiler, config.broker, interrupts.clone());
     state::set(Cpu {
         ledger,
         board: Arc::new(board),

@@ -266,9 +266,10 @@ pub fn attempts() -> Vec<(&'static str, io::Result<()>)> {
     let call = |number: i64, arguments: [usize; 6]| {
         let [a, b, c, d, e, f] = arguments;
         // SAFETY: arguments are numbers, null, or constant strings and structures of this function
-        // that outlive the call, as each call takes them. A `fork` that succeeds is ended below.
+        // that outlive the call, as each call takes them. A child that a `fork` makes ends below.
         match unsafe { libc::syscall(number, a, b, c, d, e, f) } {
             -1 => Err(io::Error::last_os_error()),
+            // SAFETY: the child ends at once, and touches nothing.
             0 if [libc::SYS_fork, libc::SYS_clone].contains(&number) => unsafe { libc::_exit(0) },
             _ => Ok(()),
         }

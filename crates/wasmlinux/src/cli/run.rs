@@ -90,6 +90,9 @@ pub(crate) fn run(options: &Run) -> u8 {
     let machine = MACHINE.get_or_init(|| machine);
     // No WebAssembly runs in this process: SIGSEGV and its kin end it, as in any other.
     wasmlinux_machine::end_by_faults();
+    if let Some(kept) = machine.not_given_up() {
+        complain(&format!("this host confines the machine's process in part only: {kept}"));
+    }
     if options.try_to_escape {
         match machine.try_to_escape() {
             Ok(lines) => lines.unwrap_or_default().lines().for_each(complain),

@@ -101,7 +101,7 @@ impl BrokerServer {
     /// [`Error::Compiler`], [`Error::Engine`]
     pub fn new(cache: Option<&Path>, compiler: &Compiler) -> Result<Arc<BrokerServer>, Error> {
         let executable = compiler.resolve()?;
-        let cache = cache.and_then(|path| Cache::open_or_warn(path));
+        let cache = cache.and_then(Cache::open_or_warn);
         Ok(Arc::new(BrokerServer { cache, executable, running: AtomicUsize::new(0) }))
     }
 
