@@ -305,6 +305,19 @@ fn the_machine_is_switched_off_from_inside() {
 }
 
 #[test]
+fn a_machine_out_of_memory_says_so() {
+    // What a line without an end takes is the machine's memory.
+    let small = |script| wasmlinux_with(["run", "-m", "64m", "sh", "-c", script]).output();
+    let words = ["ran out of memory", "64 mib (-m)"];
+    complains(&wasmlinux_with(["run", "-m", "64m", "tail", "/dev/zero"]).output(), 137, &words);
+    let output = small("tail /dev/zero 2>/dev/null; exit 3").expect_status(3).errors();
+    assert!(output.contains(words[0]), "{output}");
+    // One that recovers, and one that is killed by another.
+    assert!(!small("tail /dev/zero; true").expect_status(0).errors().contains(words[0]));
+    assert_eq!(small("kill -9 $$").expect_status(137).errors(), "");
+}
+
+#[test]
 fn kernel_messages_are_asked_for() {
     let quiet = guest(["echo", "x"]).output();
     assert_eq!((quiet.text().as_str(), quiet.errors().as_str()), ("x\n", ""));

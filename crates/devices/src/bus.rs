@@ -1,6 +1,6 @@
 //! The bus: which device answers at which window of physical addresses, and which interrupt line is
 //! its own.
-use crate::{Backend, GuestMemory, Interrupt};
+use crate::{Backend, GuestMemory, Interrupt, Panic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use wasmlinux_boundary::{IRQ_DEVICES, MMIO_BASE, MMIO_WINDOW, MMIO_WINDOWS};
@@ -63,9 +63,8 @@ impl Line {
         self.interrupt.raise(self.number);
     }
 
-    /// The device has failed in a way that no guest is made for: the machine ends at once, and this
-    /// is why.
-    pub fn fail(&self, why: String) {
+    /// The device's code has panicked: the machine ends at once.
+    pub fn fail(&self, why: Panic) {
         self.interrupt.fail(why);
     }
 }

@@ -30,7 +30,7 @@ pub use console::Console;
 pub use file::Prepared;
 pub use memory::GuestMemory;
 pub use streams::{Apart, StreamReader, StreamWriter, Streams};
-pub use text::{Printable, panic_text, printable};
+pub use text::{Panic, Printable, printable};
 
 use std::time::Duration;
 
@@ -39,9 +39,8 @@ pub trait Interrupt: Send + Sync {
     /// Raises a line (`IRQ_*` of the boundary), from any thread.
     fn raise(&self, line: u32);
 
-    /// The device has failed in a way that no guest is made for: the machine ends at once, and this
-    /// is why.
-    fn fail(&self, why: String) {
+    /// The device's code has panicked: the machine ends at once.
+    fn fail(&self, why: Panic) {
         let _ = why;
     }
 

@@ -7,9 +7,9 @@
 //! ```
 //! A stream leaves the table when the guest closes it; the host's ends keep it alive until they are
 //! dropped.
-use crate::Interrupt;
 use crate::file::{HostFile, Prepared, Waiter};
 use crate::pipe::{CAPACITY, Moved, Pipe};
+use crate::{Interrupt, Panic};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -66,7 +66,7 @@ pub trait Apart: Send + Sync {
     /// [`Streams::processor_time`]
     fn processor_time(&self) -> Option<Duration>;
     /// [`Streams::fail`]
-    fn fail(&self, why: String);
+    fn fail(&self, why: Panic);
 }
 
 /// The byte pipes between host and guest, by number.
@@ -112,9 +112,8 @@ impl Streams {
         self.raise();
     }
 
-    /// What serves a stream on the host's side has failed: the machine ends at once, and this is
-    /// why.
-    pub fn fail(&self, why: String) {
+    /// The code that serves a stream on the host's side has panicked: the machine ends at once.
+    pub fn fail(&self, why: Panic) {
         if let Some(apart) = &self.apart {
             return apart.fail(why);
         }

@@ -1,5 +1,7 @@
 //! Text that the guest has made, or that names something of its making, before a person reads it.
 use std::any::Any;
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 
 /// The text as one line that a terminal shows and does not obey: whatever controls it (also C1, and
@@ -79,11 +81,25 @@ fn is_control(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What a panic that was caught says.
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a bug in the machine: {}", text.unwrap_or("a panic without a text"))
+/// A panic of the machine's own code, with its message: a bug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panic(pub String);
+
+impl Panic {
+    /// From what `catch_unwind` has caught.
+    pub fn caught(panic: &(dyn Any + Send)) -> Panic {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Panic(text.unwrap_or("a panic without a message").into())
+    }
 }
+
+impl Display for Panic {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a bug in the machine: {}", self.0)
+    }
+}
+
+impl Error for Panic {}
 
 #[cfg(test)]
 mod tests {

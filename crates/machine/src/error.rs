@@ -1,5 +1,6 @@
 //! What can go wrong with a machine or a program, in a user's words.
-use std::io;
+use std::{fmt, io, sync::Arc};
+use wasmlinux_devices::Panic;
 
 /// Why a machine could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,90 @@ pub enum Outcome {
     Panic,
     /// [`Machine::power_off`](crate::Machine::power_off) pulled the plug.
     Unplugged,
-    /// The machine itself failed, with what is known about it.
-    Failed(String),
+    /// The machine itself failed.
+    Failed(Failure),
+}
+
+/// Why a machine failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Code of the machine's own has panicked.
+    #[error(transparent)]
+    Panic(#[from] Panic),
+    /// The host gives the machine's thread not all that it needs.
+    #[error(transparent)]
+    Start(Cause),
+    /// A task ended by an error of the engine that no task may end by.
+    #[error(transparent)]
+    Task(Cause),
+    /// The host refuses to unmap memory.
+    #[error("the host refuses to unmap memory")]
+    Unmap,
+    /// The kernel switched to what is no task.
+    #[error("the kernel switched to {0:#x}, which is no task")]
+    NoTask(u32),
+    /// The kernel switched the machine off by another number than those of `POWER_*`.
+    #[error("the kernel switched off in an unknown way, {0}")]
+    PowerOff(u32),
+    /// A signal has ended the process that the machine had of its own.
+    #[error("its process was ended by signal {0}")]
+    Killed(i32),
+    /// The process that the machine had of its own has exited, with this status.
+    #[error("its process has ended (exit status: {0})")]
+    Exited(i32),
+    /// The process that the machine had of its own cannot be waited for.
+    #[error("its process is lost")]
+    Lost(#[source] Cause),
+}
+
+/// An error of any kind that can be cloned. Two are equal if they and their causes read the same.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl Cause {
+    /// With all its causes.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Cause {
+        Cause(error.into().into())
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        explained(self) == explained(other)
+    }
+}
+
+impl Eq for Cause {}
+
+/// An error with its causes, as far as it does not name them itself.
+pub fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -15,7 +15,7 @@ use std::sync::{
 use std::time::Duration;
 use std::{cell::Cell, ptr};
 use wasmlinux_boundary::{IRQ_LINES, boot_info};
-use wasmlinux_devices::Interrupt;
+use wasmlinux_devices::{Interrupt, Panic};
 
 thread_local! {
     /// The machine whose processor this thread is, and its timer.
@@ -137,8 +137,8 @@ impl Interrupt for Interrupts {
         self.kick();
     }
 
-    fn fail(&self, why: String) {
-        self.unplug(Outcome::Failed(why));
+    fn fail(&self, why: Panic) {
+        self.unplug(Outcome::Failed(why.into()));
     }
 
     fn processor_time(&self) -> Option<Duration> {

@@ -99,7 +99,7 @@ mod trap;
 pub use config::{BeforeStart, Config, ConsoleSink};
 pub use engine::code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use engine::compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
-pub use error::{Error, Outcome, ProgramError};
+pub use error::{Cause, Error, Failure, Outcome, ProgramError, explained};
 pub use host::confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
 pub use limits::Limits;
 
@@ -110,7 +110,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
+use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Panic, Streams};
 
 /// A machine that is switched on. It runs on a thread of its own.
 pub struct Machine {
@@ -204,7 +204,7 @@ impl Machine {
                 let run = || cpu::run::run(board, config, |outcome| of_thread.end(outcome));
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     of_thread.interrupts.set_processor(None);
-                    of_thread.end(Outcome::Failed(panic_text(&*panic)));
+                    of_thread.end(Outcome::Failed(Panic::caught(&*panic).into()));
                     // If it panics again, what is left is lost, and nobody else has it.
                     let _ = catch_unwind(cpu::run::clear);
                 }

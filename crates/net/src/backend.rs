@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use wasmlinux_devices::virtio::NetDevice;
-use wasmlinux_devices::{Backend, panic_text};
+use wasmlinux_devices::{Backend, Panic};
 
 /// Turns of one call; then others have their turn.
 const TURNS: usize = 8;
@@ -80,7 +80,7 @@ impl Running {
         let run = move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| of_thread.run(poll))) {
                 of_thread.failed.store(true, SeqCst);
-                device.fail(panic_text(&*panic));
+                device.fail(Panic::caught(&*panic));
             }
         };
         let thread = std::thread::Builder::new().name("network".into()).spawn(run)?;
@@ -227,15 +227,15 @@ mod tests {
     use std::sync::{Arc, Mutex, mpsc};
     use std::time::Duration;
     use wasmlinux_devices::virtio::Mmio;
-    use wasmlinux_devices::{BusDevice, GuestMemory, Interrupt, Line};
+    use wasmlinux_devices::{BusDevice, GuestMemory, Interrupt, Line, Panic};
 
     /// A machine that is told that its network has failed.
-    struct Told(Mutex<mpsc::Sender<String>>);
+    struct Told(Mutex<mpsc::Sender<Panic>>);
 
     impl Interrupt for Told {
         fn raise(&self, _: u32) {}
 
-        fn fail(&self, why: String) {
+        fn fail(&self, why: Panic) {
             self.0.lock().unwrap().send(why).unwrap();
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         running.shared.provoked.store(true, SeqCst);
         running.shared.waker.wake().unwrap();
         let why = told.recv_timeout(Duration::from_secs(10)).expect("to be told");
-        assert!(why.contains("provoked"), "{why}");
+        assert_eq!(why, Panic("provoked".into()));
         drop(running);
     }
 }

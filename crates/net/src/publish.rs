@@ -32,10 +32,36 @@ pub struct Publish {
     pub protocol: Protocol,
 }
 
-/// Why a text says no ports.
+/// What a text says in place of ports.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; give [[HOSTIP:]HOSTPORT:]GUESTPORT[/udp], as 8080:80, 80 or 127.0.0.1:8000-8010:8000-8010")]
-pub struct PublishError(String);
+#[non_exhaustive]
+pub enum PublishError {
+    /// Another protocol.
+    #[error("`{0}` is not a protocol: tcp or udp; {FORM}")]
+    Protocol(String),
+    /// No port of the guest.
+    #[error("the guest's port is missing; {FORM}")]
+    Missing,
+    /// Something else where the host's address stands.
+    #[error("`{0}` is not an IP address (an IPv6 address stands in brackets); {FORM}")]
+    Address(String),
+    /// Something else where a port stands.
+    #[error("`{0}` is not a port number (1 to 65535); {FORM}")]
+    Port(String),
+    /// A range that ends before it begins.
+    #[error("`{0}` is not a range of ports: the first is the lower one; {FORM}")]
+    Range(String),
+    /// Ranges of different lengths.
+    #[error("{host} ports of the host for {guest} of the guest; {FORM}")]
+    Lengths {
+        /// Ports of the host.
+        host: usize,
+        /// Ports of the guest.
+        guest: usize,
+    },
+}
+
+const FORM: &str = "give [[HOSTIP:]HOSTPORT:]GUESTPORT[/udp], as 8080:80, 80 or 127.0.0.1:8000-8010:8000-8010";
 
 impl Publish {
     /// Reads `[[HOSTIP:]HOSTPORT:]GUESTPORT[/tcp|/udp]`, where both ports may be ranges
@@ -45,15 +71,14 @@ impl Publish {
     /// # Errors
     /// If the text is something else.
     pub fn parse(text: &str) -> Result<Vec<Publish>, PublishError> {
-        let wrong = |what: String| Err(PublishError(what));
         let (ports, protocol) = match text.split_once('/') {
             None | Some((_, "tcp")) => (text.strip_suffix("/tcp").unwrap_or(text), Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some((_, other)) => return wrong(format!("`{other}` is not a protocol: tcp or udp")),
+            Some((_, other)) => return Err(PublishError::Protocol(other.into())),
         };
         let (rest, guest) = ports.rsplit_once(':').unwrap_or(("", ports));
         if guest.is_empty() {
-            return wrong("the guest's port is missing".into());
+            return Err(PublishError::Missing);
         }
         let (address, host) = match rest.rsplit_once(':') {
             None => (IpAddr::V4(Ipv4Addr::LOCALHOST), rest),
@@ -61,9 +86,7 @@ impl Publish {
                 let inner = address.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
                 match inner.unwrap_or(address).parse::<IpAddr>() {
                     Ok(ip) if ip.is_ipv6() == inner.is_some() => (ip, host),
-                    _ => {
-                        return wrong(format!("`{address}` is not an IP address (an IPv6 address stands in brackets)"));
-                    }
+                    _ => return Err(PublishError::Address(address.into())),
                 }
             }
         };
@@ -74,7 +97,7 @@ impl Publish {
         }
         let host = range(host)?;
         if host.len() != guest.len() {
-            return wrong(format!("{} ports of the host for {} of the guest", host.len(), guest.len()));
+            return Err(PublishError::Lengths { host: host.len(), guest: guest.len() });
         }
         let pairs = host.zip(guest);
         Ok(pairs.map(|(host, guest)| Publish { host: SocketAddr::new(address, host), guest, protocol }).collect())
@@ -84,12 +107,12 @@ impl Publish {
 fn range(text: &str) -> Result<impl ExactSizeIterator<Item = u16> + use<>, PublishError> {
     let port = |text: &str| match text.parse::<u16>() {
         Ok(port) if port > 0 && !text.starts_with('+') => Ok(port),
-        _ => Err(PublishError(format!("`{text}` is not a port number (1 to 65535)"))),
+        _ => Err(PublishError::Port(text.into())),
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     if last < first {
-        return Err(PublishError(format!("`{text}` is not a range of ports: the first is the lower one")));
+        return Err(PublishError::Range(text.into()));
     }
     Ok((0..last - first + 1).map(move |i| first + i))
 }
@@ -105,7 +128,7 @@ mod tests {
                 .map(|one| format!("{}>{}/{}", one.host, one.guest, one.protocol))
                 .collect::<Vec<_>>()
                 .join(" "),
-            Err(error) => error.0,
+            Err(error) => error.to_string(),
         }
     }
 

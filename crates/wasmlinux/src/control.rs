@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wasmlinux_boundary::{self as boundary, Message, MessageError, Received};
-use wasmlinux_devices::{StreamReader, StreamWriter, Streams, panic_text};
+use wasmlinux_devices::{Panic, StreamReader, StreamWriter, Streams};
 
 /// The longest message that init sends, in bytes: a failure with a path.
 const FROM_INIT_MAX: u32 = 16 << 10;
@@ -175,7 +175,7 @@ impl Control {
         let receiver = control.clone();
         std::thread::Builder::new().name("wasmlinux-control".into()).stack_size(128 << 10).spawn(move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| receiver.receive(reader))) {
-                receiver.streams.fail(panic_text(&*panic));
+                receiver.streams.fail(Panic::caught(&*panic));
             }
             receiver.end();
         })?;

@@ -1,9 +1,9 @@
 //! What can go wrong, in the caller's words.
-use crate::Errno;
 use crate::machine::{MEMORY_MAX, MEMORY_MIN};
+use crate::{ApartError, Errno};
 use wasmlinux_boundary as boundary;
 use wasmlinux_devices::printable;
-use wasmlinux_machine::Outcome;
+use wasmlinux_machine::{Outcome, explained};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,8 @@ pub enum Error {
     #[error("the machine's process is lost")]
     Process(#[source] std::io::Error),
     /// The machine's process says why it is no machine.
-    #[error("{0}")]
-    Apart(String),
+    #[error(transparent)]
+    Apart(ApartError),
     /// This executable cannot be started as a machine.
     #[error("this program cannot be a machine's process: call `machine_if_asked` at the begin of its `main`")]
     NotOffered,
@@ -258,7 +258,7 @@ fn how_it_ended(outcome: &Outcome) -> String {
         Outcome::Reboot => "it asked for a reboot".into(),
         Outcome::Panic => "the kernel panicked".into(),
         Outcome::Unplugged => "it was unplugged".into(),
-        Outcome::Failed(why) => why.clone(),
+        Outcome::Failed(why) => explained(why),
         #[allow(unreachable_patterns, reason = "more kinds of end may come")]
         other => format!("{other:?}"),
     }

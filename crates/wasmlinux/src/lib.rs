@@ -42,7 +42,7 @@ mod machine;
 mod process;
 mod task;
 
-pub use apart::machine_if_asked;
+pub use apart::{ApartError, machine_if_asked};
 pub use command::{Command, Created, Output, Stdio};
 pub use errno::Errno;
 pub use error::{Error, SpawnStep};
@@ -52,5 +52,5 @@ pub use machine::{Builder, MEMORY_DEFAULT, MEMORY_MAX, MEMORY_MIN, Machine};
 pub use process::{Child, ExitStatus, Process, TerminalSize};
 pub use task::{Arg, Fd, FdReader, FdWriter, HostTask, WaitTarget, Waited, flags, nr};
 pub use wasmlinux_devices::{StreamReader, StreamWriter};
-pub use wasmlinux_machine::{Compiler, Confine, Outcome, compile_if_asked};
+pub use wasmlinux_machine::{Cause, Compiler, Confine, Failure, Outcome, compile_if_asked};
 pub use wasmlinux_net::{GATEWAY, Protocol, Publish, PublishError, Reach, Refused};

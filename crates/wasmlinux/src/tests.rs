@@ -5,14 +5,14 @@ use crate::command::{Command, Stdio};
 use crate::task::{Arg, HostTask};
 use crate::{SpawnStep, flags, nr};
 use std::io::{self, Read};
-use wasmlinux_devices::Interrupt;
+use wasmlinux_devices::{Interrupt, Panic};
 
 /// The guest's processor: halts until an interrupt.
 #[derive(Default)]
 struct Cpu {
     pending: Mutex<bool>,
     changed: Condvar,
-    failed: Mutex<Option<String>>,
+    failed: Mutex<Option<Panic>>,
 }
 
 /// A message that the receiver panics at.
@@ -24,7 +24,7 @@ impl Interrupt for Cpu {
         self.changed.notify_one();
     }
 
-    fn fail(&self, why: String) {
+    fn fail(&self, why: Panic) {
         *self.failed.lock().unwrap() = Some(why);
     }
 }
@@ -148,7 +148,11 @@ fn run<'a>(end: &impl Fn(u32) -> End<'a>, control: &mut End<'a>, asked: &Receive
         return Ok(false);
     }
     let status = [(arguments.len() as u32) << 8];
-    control.write_all(&message(boundary::EXITED, asked.id, &[(boundary::FIELD_STATUS, &status)]))?;
+    let mut fields: Vec<(u32, &[u32])> = vec![(boundary::FIELD_STATUS, &status)];
+    if arguments[0] == b"hungry" {
+        fields.push((boundary::FIELD_OOM_KILLS, &[2]));
+    }
+    control.write_all(&message(boundary::EXITED, asked.id, &fields))?;
     Ok(asked.field(boundary::FIELD_POWEROFF).is_none())
 }
 
@@ -271,6 +275,16 @@ fn a_command_is_created_and_then_started() {
 }
 
 #[test]
+fn an_end_says_what_was_killed_meanwhile() {
+    let control = guest();
+    for (name, kills) in [("hungry", 2), ("prog", 0)] {
+        let mut child = Command::new(control.clone(), name.into()).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert_eq!(child.process().oom_kills(), kills, "{name}");
+    }
+}
+
+#[test]
 fn the_machine_goes_off() {
     let control = guest();
     assert!(!control.off(Duration::from_millis(1)));
@@ -288,7 +302,7 @@ fn a_panic_of_the_receiver_ends_the_machine_and_its_jobs() {
     let mut end = End { streams: &streams, cpu: &cpu, id: boundary::STREAM_CONTROL };
     end.write_all(&message(PANIC, 0, &[])).unwrap();
     assert!(control.off(Duration::from_secs(20)));
-    assert!(cpu.failed.lock().unwrap().as_ref().is_some_and(|why| why.contains("provoked")));
+    assert_eq!(*cpu.failed.lock().unwrap(), Some(Panic("provoked".into())));
     assert!(matches!(Command::new(control, "more".into()).spawn(), Err(Error::Off)));
 }
 

@@ -2,7 +2,7 @@
 //! wire.
 use super::queue::{Batch, Broken};
 use super::{Device, Queues, copy_config};
-use crate::Backend;
+use crate::{Backend, Panic};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -127,8 +127,8 @@ impl NetDevice {
         self.queues.signal();
     }
 
-    /// The other end of the wire has failed: the machine ends at once, and this is why.
-    pub fn fail(&self, why: String) {
+    /// The code at the other end of the wire has panicked: the machine ends at once.
+    pub fn fail(&self, why: Panic) {
         self.queues.fail(why);
     }
 }

@@ -1,7 +1,7 @@
 //! The virtqueues of one device, and what it tells its driver beside: shared by the transport, the
 //! frontend and the backend, which may be on different threads.
 use super::queue::{Broken, Layout, Queue};
-use crate::{GuestMemory, Line};
+use crate::{GuestMemory, Line, Panic};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,8 +82,8 @@ impl Queues {
         self.raise(INTERRUPT_CONFIG);
     }
 
-    /// The backend has failed: the machine ends at once, and this is why.
-    pub fn fail(&self, why: String) {
+    /// The backend's code has panicked: the machine ends at once.
+    pub fn fail(&self, why: Panic) {
         if let Some(line) = self.line() {
             line.fail(why);
         }

@@ -1,6 +1,6 @@
 //! The processor's loop: polls the future of the current task, and acts on what it asked for when it suspends.
 use crate::{
-    Config, Error, Outcome,
+    Cause, Config, Error, Failure, Outcome,
     board::Board,
     cpu::clock::Clock,
     cpu::state::{self, Change, Cpu, Request, cpu},
@@ -31,10 +31,7 @@ pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
     trap::prepare_thread();
     let outcome = match power_on(board, config) {
         Ok(first) => execute(first, &interrupts),
-        Err(error) => Outcome::Failed(match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        }),
+        Err(error) => Outcome::Failed(Failure::Start(Cause::new(error))),
     };
     interrupts.set_processor(None);
     ended(outcome);
@@ -156,8 +153,8 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
             // Whatever else went wrong then.
             return match () {
                 () if interrupts.unplugged() => interrupts.end(),
-                () if cpu(|cpu| cpu.ledger.failed()) => Outcome::Failed("the host refuses to unmap memory".into()),
-                () => Outcome::Failed(format!("{error:?}")),
+                () if cpu(|cpu| cpu.ledger.failed()) => Outcome::Failed(Failure::Unmap),
+                () => Outcome::Failed(Failure::Task(Cause::new(error))),
             };
         }
         let (request, changes) = cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.changes)));
@@ -176,7 +173,7 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
             Some(Request::Switch(next)) if next == id => {}
             Some(Request::Switch(next)) => {
                 let Some(next_task) = TASKS.with_borrow_mut(|tasks| tasks.remove(&next)) else {
-                    return Outcome::Failed(format!("the kernel switched to {next:#x}, which is no task"));
+                    return Outcome::Failed(Failure::NoTask(next));
                 };
                 let before = std::mem::replace(&mut task, next_task);
                 TASKS.with_borrow_mut(|tasks| tasks.insert(id, before));
@@ -193,7 +190,7 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                     boundary::POWER_HALT => Outcome::Halt,
                     boundary::POWER_REBOOT => Outcome::Reboot,
                     boundary::POWER_PANIC => Outcome::Panic,
-                    _ => Outcome::Failed(format!("the kernel switched off in an unknown way, {how}")),
+                    _ => Outcome::Failed(Failure::PowerOff(how)),
                 };
             }
             None => {}

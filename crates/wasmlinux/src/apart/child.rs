@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use wasmlinux_boundary::{Message, Received};
 use wasmlinux_devices::virtio::Mmio;
-use wasmlinux_devices::{Bus, Channel, Prepared, Streams};
+use wasmlinux_devices::{Bus, Channel, Panic, Prepared, Streams};
 use wasmlinux_machine as computer;
 use wasmlinux_net::{Network, Ports, Protocol, Remote, Share};
 
@@ -57,7 +57,7 @@ impl Child {
         while let Ok(Some((asked, file))) = self.requests.receive() {
             let answer = self.answer(&asked, file).unwrap_or_else(|why| {
                 let mut refused = Message::new(REFUSED, 0);
-                refused.bytes(FIELD_TEXT, cut(&why));
+                told::put_error(&mut refused, &*why);
                 refused
             });
             if self.requests.send(answer, None).is_err() {
@@ -66,7 +66,7 @@ impl Child {
         }
     }
 
-    fn answer(&mut self, asked: &Received, file: Option<OwnedFd>) -> Result<Message, String> {
+    fn answer(&mut self, asked: &Received, file: Option<OwnedFd>) -> Result<Message, Box<dyn std::error::Error>> {
         let word = |tag| asked.words(tag).map_or(0, |[word]| word);
         let (number, code) = (word(FIELD_NUMBER), word(FIELD_CODE));
         let mut done = Message::new(DONE, 0);
@@ -80,14 +80,13 @@ impl Child {
             (CODE, Some(socket)) => self.code = Some(socket.into()),
             (OPEN, Some(file)) => {
                 let file = Prepared::from_code(file, code);
-                let opened = match file.is_pipe() {
-                    true => carry(&self.streams, number, file.file),
-                    false => self.streams.open_prepared(number, file),
-                };
-                opened.map_err(|error| error.to_string())?;
+                match file.is_pipe() {
+                    true => carry(&self.streams, number, file.file)?,
+                    false => self.streams.open_prepared(number, file)?,
+                }
             }
             (START, _) => {
-                let kept = self.start(asked).map_err(|error| explained(&error))?;
+                let kept = self.start(asked)?;
                 done.bytes(FIELD_TEXT, cut(&kept.join("; ")));
             }
             (CLOSE, _) => self.streams.guest_close(number),
@@ -231,17 +230,8 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<(
 /// Tells how the machine ended, and when the network has delivered what it had.
 fn tell_end(machine: &computer::Machine, events: &Channel, network: Option<wasmlinux_net::Running>) {
     let outcome = machine.wait();
-    let (code, text) = match &outcome {
-        Outcome::Off => (0, ""),
-        Outcome::Halt => (1, ""),
-        Outcome::Reboot => (2, ""),
-        Outcome::Panic => (3, ""),
-        Outcome::Unplugged => (4, ""),
-        Outcome::Failed(why) => (5, why.as_str()),
-        _ => (5, "it ended in an unknown way"),
-    };
     let mut ended = Message::new(ENDED, 0);
-    ended.words(FIELD_CODE, &[code]).bytes(FIELD_TEXT, cut(text));
+    told::put_outcome(&mut ended, &outcome);
     let _ = events.send(ended, None);
     match network {
         Some(network) if outcome == Outcome::Unplugged => network.cut(),
@@ -255,28 +245,11 @@ fn obey(machine: &computer::Machine, streams: &Streams, events: &Channel) {
     while let Ok(Some((order, _))) = events.receive() {
         match order.kind {
             POWER_OFF => machine.power_off(),
-            FAIL => {
-                let why = order.field(FIELD_TEXT).map_or(&[][..], |field| field.value);
-                streams.fail(String::from_utf8_lossy(why).into_owned());
-            }
+            FAIL => streams.fail(Panic(text(&order))),
             _ => {}
         }
     }
     std::process::exit(0)
-}
-
-/// An error with its causes.
-fn explained(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What another process may have of the processor's time, for [`STATUS`].

@@ -12,9 +12,13 @@
 //! request is granted is decided here. See `docs/confinement.md`.
 mod child;
 mod parent;
+mod told;
 
 pub use child::machine_if_asked;
 pub(crate) use parent::{Given, Process, has_been_offered};
+pub use told::ApartError;
+
+use wasmlinux_boundary::Received;
 
 /// The argument that asks an executable to be a machine. After it: the process that started it, and
 /// how much it is to log.
@@ -60,6 +64,10 @@ const FIELD_TIME: u32 = 7;
 const FIELD_COUNTS: u32 = 8;
 /// Of the answer to BYTES_READ: how many (two words); without it the guest reads no more.
 const FIELD_BYTES: u32 = 9;
+/// An error and its causes: texts, the outermost first.
+const FIELD_ERROR: u32 = 10;
+/// Of ENDED, if the machine failed: why, and a number that belongs to that.
+const FIELD_REASON: u32 = 11;
 
 /// Flags of START: a network; it reaches this host; datagrams are published; how it is confined.
 const FLAG_NETWORK: u32 = 1;
@@ -81,4 +89,9 @@ fn number([low, high]: [u32; 2]) -> u64 {
 
 fn cut(text: &str) -> &[u8] {
     &text.as_bytes()[..text.len().min(TEXT_MAX)]
+}
+
+/// The text in a message.
+fn text(message: &Received) -> String {
+    message.field(FIELD_TEXT).map_or_else(String::new, |field| String::from_utf8_lossy(field.value).into_owned())
 }

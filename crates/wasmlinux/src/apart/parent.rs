@@ -12,8 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 use wasmlinux_boundary::{Message, Received};
-use wasmlinux_devices::{Apart, Channel, Console, Prepared, Printable};
-use wasmlinux_machine::{BrokerServer, Confine};
+use wasmlinux_devices::{Apart, Channel, Console, Panic, Prepared, Printable};
+use wasmlinux_machine::{BrokerServer, Cause, Confine, Failure};
 use wasmlinux_net::{Local, Ports, Protocol};
 
 /// How long the machine's process may take for an answer.
@@ -204,10 +204,6 @@ impl Drop for Process {
     }
 }
 
-fn text(answer: &Received) -> String {
-    answer.field(FIELD_TEXT).map_or_else(String::new, |field| String::from_utf8_lossy(field.value).into_owned())
-}
-
 fn serve(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(body).map(drop)
 }
@@ -276,7 +272,7 @@ impl Shared {
 
     fn ask(&self, message: Message, file: Option<BorrowedFd<'_>>) -> Result<Received, Error> {
         let (answer, _) = self.requests.ask(message, file).map_err(Error::Process)?;
-        if answer.kind == DONE { Ok(answer) } else { Err(Error::Apart(text(&answer))) }
+        if answer.kind == DONE { Ok(answer) } else { Err(Error::Apart(told::error(&answer))) }
     }
 
     fn signal(&self, signal: Signal) {
@@ -290,15 +286,7 @@ impl Shared {
             match event.kind {
                 CONSOLE => console.write(event.field(FIELD_TEXT).map_or(&[], |field| field.value)),
                 ENDED => {
-                    let outcome = match event.words(FIELD_CODE) {
-                        Ok([0]) => Outcome::Off,
-                        Ok([1]) => Outcome::Halt,
-                        Ok([2]) => Outcome::Reboot,
-                        Ok([3]) => Outcome::Panic,
-                        Ok([4]) => Outcome::Unplugged,
-                        _ => Outcome::Failed(text(&event)),
-                    };
-                    self.state().outcome.get_or_insert(outcome);
+                    self.state().outcome.get_or_insert(told::outcome(&event));
                 }
                 DELIVERED => self.state().delivered = true,
                 _ => {}
@@ -311,10 +299,10 @@ impl Shared {
     fn end(&self, status: io::Result<ExitStatus>) {
         let how = match status {
             Ok(status) => match status.signal() {
-                Some(signal) => format!("its process was ended by signal {signal}"),
-                None => format!("its process has ended ({status})"),
+                Some(signal) => Failure::Killed(signal),
+                None => Failure::Exited(status.code().unwrap_or_default()),
             },
-            Err(error) => format!("its process is lost: {error}"),
+            Err(error) => Failure::Lost(Cause::new(error)),
         };
         let mut state = self.state();
         state.outcome.get_or_insert(Outcome::Failed(how));
@@ -347,9 +335,9 @@ impl Apart for Shared {
         super::child::time(&self.ask(Message::new(STATUS, 0), None).ok()?)
     }
 
-    fn fail(&self, why: String) {
+    fn fail(&self, why: Panic) {
         let mut message = Message::new(FAIL, 0);
-        message.bytes(FIELD_TEXT, cut(&why));
+        message.bytes(FIELD_TEXT, cut(&why.0));
         let _ = self.events.send(message, None);
     }
 }

@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 use tracing::level_filters::LevelFilter;
 use wasmlinux::Machine;
 use wasmlinux_devices::{Printable, printable};
+use wasmlinux_machine::explained;
 
 /// Our own failure, as docker has it.
 pub(crate) const STATUS_ERROR: u8 = 125;
@@ -121,19 +122,11 @@ fn refusal(error: &clap::Error) -> Option<String> {
 
 /// One line on standard error: an error and those of its causes that it does not name itself.
 pub(crate) fn explain(error: &wasmlinux::Error) {
-    let mut text = error.to_string();
-    let mut cause = match error {
+    let mut text = match error {
         // It says in other words what the host says.
-        wasmlinux::Error::Network(wasmlinux_net::Error::Listen { .. }) => None,
-        error => std::error::Error::source(error),
+        wasmlinux::Error::Network(error @ wasmlinux_net::Error::Listen { .. }) => error.to_string(),
+        error => explained(error),
     };
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
     if let Some(advice) = advice(&text) {
         text = format!("{text}; {advice}");
     }

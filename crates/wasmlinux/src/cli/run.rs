@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 use wasmlinux::{Confine, Errno, Error, GATEWAY, Machine, Outcome, SpawnStep, Stdio};
 use wasmlinux_devices::printable;
+use wasmlinux_machine::explained;
 
 /// Kernel messages that are shown after a panic, in lines.
 const LAST_WORDS: usize = 40;
@@ -204,7 +205,7 @@ fn failed(options: &Run, machine: &Machine, error: &Error) -> u8 {
             Outcome::Panic => panicked(&machine.kernel_messages()),
             Outcome::Unplugged => STATUS_ERROR,
             Outcome::Failed(why) => {
-                complain(&format!("the machine failed: {}", why.replace('\n', " ")));
+                complain(&format!("the machine failed: {}", explained(&why).replace('\n', " ")));
                 STATUS_ERROR
             }
             other => {
