@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use wasmlinux_boundary::*;
-use wasmlinux_devices::{Apart, Interrupt, Prepared, Streams};
+use wasmlinux_devices::{Apart, Interrupt, Panic, Prepared, Streams};
 
 /// What a poll says of the room in a stream that nothing was written to, or that takes no more: 256
 /// KiB.
@@ -286,7 +286,7 @@ impl Apart for Elsewhere {
         None
     }
 
-    fn fail(&self, _why: String) {}
+    fn fail(&self, _why: Panic) {}
 }
 
 #[test]
