@@ -1,12 +1,13 @@
 //! The processor's loop: polls the future of the current task, and acts on what it asked for when it suspends.
 use crate::{
-    Cause, Config, Error, Failure, Outcome,
+    Config, Error, Outcome,
     board::Board,
     cpu::clock::Clock,
     cpu::state::{self, Change, Cpu, Request, cpu},
     cpu::store,
     cpu::task::{Task, TaskEntry},
     engine::programs::Programs,
+    error::{Cause, Failure},
     host::{
         signals::{self, Polled},
         time::Alarm,
