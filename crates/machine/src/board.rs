@@ -1,7 +1,6 @@
 //! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves them.
 use crate::{
     Config, Error,
-    cpu::store::TaskData,
     engine::kernel_code::KernelCode,
     host::process,
     interrupt::Interrupts,
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BASE};
 use wasmlinux_devices::GuestMemory;
-use wasmtime::{InstancePre, Linker};
+use wasmtime::Module;
 
 /// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
@@ -31,7 +30,7 @@ pub(crate) struct Board {
     _reserved: Charge,
     pub(crate) physical: Arc<Physical>,
     pub(crate) format: Format,
-    pub(crate) kernel: InstancePre<TaskData>,
+    pub(crate) kernel: Module,
     pub(crate) oops_buffer: u32,
     interrupts: Arc<Interrupts>,
     pub(crate) reports: Arc<Reports>,
@@ -40,8 +39,8 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// `linker` has what the kernel imports.
-    pub(crate) fn new(config: &Config, linker: &Linker<TaskData>) -> Result<Board, Error> {
+    /// As a boot loader leaves it.
+    pub(crate) fn new(config: &Config) -> Result<Board, Error> {
         let guest = &config.guest;
         let heap_base = u64::from(guest.symbol(HEAP_BASE)?);
         let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
@@ -61,7 +60,7 @@ impl Board {
         let initrd_start = (size - initramfs) & !u64::from(WASM_PAGE - 1);
         let below = initrd_start.saturating_sub(size / EARLY_SHARE);
         physical.bring_in(vec![0..(heap_base + IMAGE_AFTER) as usize, below as usize..size as usize]);
-        let kernel = linker.instantiate_pre(&guest.kernel()?)?;
+        let kernel = guest.kernel()?;
         let put = |at: u32, bytes: &[u8]| {
             let put = physical.write(at, bytes);
             put.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
@@ -73,7 +72,7 @@ impl Board {
         let info = guest.symbol(boundary::BOOT_INFO)?;
         let oops_buffer = guest.symbol(names::OOPS_BUFFER)?;
         put(oops_buffer, &[0; boundary::OOPS_BUFFER as usize])?;
-        let code = KernelCode::new(kernel.module())?;
+        let code = KernelCode::new(&kernel)?;
         let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code)?);
         let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
         let version = read(boot_info::VERSION);

@@ -7,7 +7,8 @@
 //!  Machine ──starts──> a thread: cpu/run.rs, the processor
 //!                        │ polls the future of the current task
 //!                        ▼
-//!  cpu/     a processor: its state and loop, tasks and their instances, what the kernel imports
+//!  system   what belongs to the machine, whichever processor looks at it
+//!  cpu/     a processor: what it has, its loop, tasks and their instances, what the kernel imports
 //!  trap/    signal handlers that inject kernel calls into user code
 //!  engine/  compiled code: the engine, programs, the compiler's processes, what is kept
 //!  mmu/     physical memory, user address spaces, native stacks, heaps for exceptions
@@ -22,9 +23,10 @@
 //!  cpu::hypercall
 //!  cpu::task
 //!  cpu::instance
-//!  cpu::state
-//!  board
 //!  cpu::store
+//!  cpu::processor
+//!  system
+//!  board
 //!  cpu::start
 //!  config
 //!  trap
@@ -46,6 +48,7 @@
 //!  local
 //!  reports
 //!  error
+//!  sync
 //!  sizes
 //!  host
 //!  arch
@@ -53,21 +56,24 @@
 //! Within `trap`, `host` and `engine::compiler` files of one matter import each other.
 //!
 //! # State
-//! What exists beside what is passed as an argument, and who may touch it. "Processor" is the machine's thread; a "handler" is a
-//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so host functions do.
+//! What exists, and who may touch it. "Processor" is the machine's thread; a "handler" is a signal's
+//! on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so
+//! host functions do: they find the machine, the processor and the pool in their Store's data
+//! (`cpu::store::TaskData`), everybody else is given them. State of a thread is only what handlers
+//! and the engine's callbacks need, who are given nothing.
 //!
 //! | state | of | read | written |
 //! | --- | --- | --- | --- |
-//! | `cpu::state::CPU`: the processor and what is plugged in | thread | processor, never a handler: it is borrowed | processor |
+//! | `system::System`: address spaces, programs, what tasks will run, the console | machine, locks | processor, never a handler: it may have interrupted who has the lock | processor |
+//! | `cpu::processor::Processor`: task, request, timer | processor, cells that check the thread | processor, never a handler | processor |
+//! | `cpu::store::Pool`: instances for reuse | processor, a lock | processor | processor |
 //! | `cpu::run::TASKS`: those that are not polled | thread | processor; a handler for whose task a stack must grow, to trim others | processor |
-//! | `cpu::state::LEAVE`, `NO_FRAMES` | thread | processor | processor |
-//! | `cpu::store::READY`: the pool of instances | thread | processor | processor |
-//! | `cpu::clock::POWER_ON` | thread | processor | processor, once |
 //! | `trap::CURRENT`: the task whose program may run | thread | processor, handlers | processor |
 //! | `trap::leave::CAUSE` | thread | processor | handlers |
 //! | `trap::overflow::KERNEL`, `KERNEL_CODE` | thread | handlers | processor; handlers the second, once |
 //! | `interrupt::PROCESSOR`: whose processor this thread is | thread | any thread, of itself; handlers | processor |
 //! | `local::*`: limits of the running task's stack | thread | processor, handlers | processor, handlers |
+//! | `sync::NUMBER` | thread | processor | who makes what is bound to its thread |
 //! | `limits::CURRENT`: the ledger | thread | processor, handlers | processor |
 //! | `mmu::linear::NEXT`, `HEAP`: what the engine is to get | thread | processor | processor |
 //! | `mmu::stack::GROWN` | thread | processor, handlers | processor, handlers |
@@ -94,6 +100,8 @@ mod local;
 mod mmu;
 mod reports;
 mod sizes;
+mod sync;
+mod system;
 mod trap;
 
 pub use config::{BeforeStart, Config, ConsoleSink};
@@ -179,7 +187,8 @@ impl Machine {
         trap::install();
         // What was named must be there.
         config.compiler.resolve()?;
-        let board = board::Board::new(&config, cpu::hypercall::linker()?)?;
+        let board = board::Board::new(&config)?;
+        let kernel = cpu::hypercall::linker()?.instantiate_pre(&board.kernel)?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),
@@ -201,13 +210,13 @@ impl Machine {
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                let run = || cpu::run::run(board, config, |outcome| of_thread.end(outcome));
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                    of_thread.interrupts.set_processor(None);
-                    of_thread.end(Outcome::Failed(panic_text(&*panic)));
-                    // If it panics again, what is left is lost, and nobody else has it.
-                    let _ = catch_unwind(cpu::run::clear);
-                }
+                let mut on = None;
+                let run = || cpu::run::run(board, kernel, config, &mut on);
+                let outcome = catch_unwind(AssertUnwindSafe(run));
+                of_thread.interrupts.set_processor(None);
+                of_thread.end(outcome.unwrap_or_else(|panic| Outcome::Failed(panic_text(&*panic))));
+                // If it panics, or panics again, what is left is lost, and nobody else has it.
+                let _ = catch_unwind(AssertUnwindSafe(|| cpu::run::clear(on)));
             })
             .map_err(Error::Thread)?;
         Ok(Machine { shared })

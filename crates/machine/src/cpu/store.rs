@@ -11,19 +11,21 @@
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
 //! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
+    cpu::processor::Processor,
     cpu::start::Image,
     engine::code::Program,
-    limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
+    limits::{Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
     mmu::exceptions::Heap,
     mmu::space::Space,
+    sync::{ThreadBound, lock},
+    system::System,
     trap::UserContext,
 };
 use std::{
-    cell::RefCell,
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, Mutex, Weak},
 };
-use wasmtime::{AsContextMut, Global, Instance, ResourceLimiter, Result, RootScope, Store, Val};
+use wasmtime::{AsContextMut, Error, Global, Instance, InstancePre, ResourceLimiter, Result, RootScope, Store, Val};
 
 /// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
 const POOL: usize = 32;
@@ -35,28 +37,13 @@ const INSTANCES: usize = 64;
 /// Entries to which a table may grow.
 const TABLE: usize = 1 << 18;
 
-/// Takes something of the host; what is kept for reuse is given back if it would be too much.
-pub(crate) fn charge(cost: Cost) -> Option<Charge> {
-    let ledger = limits::current()?;
-    loop {
-        if let Some(charge) = ledger.charge(cost) {
-            return Some(charge);
-        }
-        let oldest = READY.with_borrow_mut(|ready| if ready.is_empty() { None } else { Some(ready.remove(0)) });
-        oldest?;
-    }
-}
-
-/// Takes what an instance of a program needs, on an address space that exists or on a new one.
-pub(crate) fn image(program: &Program, new_space: bool) -> Option<Image> {
-    let tables = charge(Cost { tables: program.tables, ..Cost::default() })?;
-    let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
-    Some(Image { tables, space: if new_space { Some(charge(space)?) } else { None } })
-}
-
-/// What the Store of a task holds beside its instances.
-#[derive(Default)]
+/// What the Store of a task holds beside its instances: what host functions know.
 pub(crate) struct TaskData {
+    pub(crate) system: Arc<System>,
+    /// The one that runs the task.
+    pub(crate) processor: Arc<ThreadBound<Processor>>,
+    /// Not to be kept by the Stores in it.
+    pool: Weak<Pool>,
     /// What its instances have taken, until it is freed. Their heaps would be counted here too.
     pub(crate) charges: Vec<Charge>,
     /// Bytes of tables that may be made without a charge: there is one already, or they are the kernel's.
@@ -66,6 +53,28 @@ pub(crate) struct TaskData {
     pub(crate) space: Option<Arc<Space>>,
     pub(crate) globals: Arc<[Global]>,
     pub(crate) stack_pointer: Option<Global>,
+}
+
+impl TaskData {
+    /// Of a new Store, in which the kernel's tables can be made.
+    pub(crate) fn new(pool: &Arc<Pool>) -> TaskData {
+        TaskData {
+            system: pool.system.clone(),
+            processor: pool.processor.clone(),
+            pool: Arc::downgrade(pool),
+            charges: Vec::new(),
+            tables_paid: usize::MAX,
+            program: None,
+            space: None,
+            globals: Arc::default(),
+            stack_pointer: None,
+        }
+    }
+
+    /// The pool of the processor.
+    pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
+        self.pool.upgrade().ok_or_else(|| Error::msg("the machine is off"))
+    }
 }
 
 impl ResourceLimiter for TaskData {
@@ -80,8 +89,8 @@ impl ResourceLimiter for TaskData {
             self.tables_paid -= tables;
             return Ok(true);
         }
-        let charge = limits::current().filter(|_| desired <= TABLE);
-        let charge = charge.and_then(|ledger| ledger.charge(Cost { tables, ..Cost::default() }));
+        let cost = Cost { tables, ..Cost::default() };
+        let charge = (desired <= TABLE).then(|| self.system.board.ledger.charge(cost)).flatten();
         Ok(charge.map(|charge| self.charges.push(charge)).is_some())
     }
 
@@ -132,14 +141,13 @@ pub(crate) struct Instances {
     pub(crate) heap: Option<Arc<Heap>>,
 }
 
-thread_local! {
-    /// Of the machine whose processor this thread is; least recently used first.
-    static READY: RefCell<Vec<Instances>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Gives back what is kept.
-pub(crate) fn clear() {
-    drop(READY.take());
+/// A processor's pool: where its tasks get their instances from.
+pub(crate) struct Pool {
+    pub(crate) system: Arc<System>,
+    pub(crate) processor: Arc<ThreadBound<Processor>>,
+    pub(crate) kernel: InstancePre<TaskData>,
+    /// Those that dead tasks left, least recently used first.
+    ready: Mutex<Vec<Instances>>,
 }
 
 /// Instances that go back to the pool.
@@ -169,14 +177,9 @@ impl Drop for Pooled {
         }
         // One that nobody caught.
         let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
-        if kernel.programs > PROGRAMS {
-            return;
+        if let Some(pool) = kernel.store.data().pool.upgrade() {
+            pool.keep(kernel);
         }
-        let surplus = READY.with_borrow_mut(|ready| {
-            ready.push(kernel);
-            (ready.len() > POOL).then(|| ready.remove(0))
-        });
-        drop(surplus);
     }
 }
 
@@ -197,9 +200,41 @@ impl Wanted {
     }
 }
 
-/// Instances out of the pool for a task that will run a program, or that stays in the kernel; None if new ones are to be made.
-pub(crate) fn take(wanted: Option<&Wanted>) -> Option<Instances> {
-    READY.with_borrow_mut(|ready| {
+impl Pool {
+    /// `kernel` is what its instances are made of.
+    pub(crate) fn new(
+        system: Arc<System>,
+        processor: Arc<ThreadBound<Processor>>,
+        kernel: InstancePre<TaskData>,
+    ) -> Arc<Pool> {
+        Arc::new(Pool { system, processor, kernel, ready: Mutex::default() })
+    }
+
+    /// Takes something of the host; what is kept for reuse is given back if it would be too much.
+    pub(crate) fn charge(&self, cost: Cost) -> Option<Charge> {
+        loop {
+            if let Some(charge) = self.system.board.ledger.charge(cost) {
+                return Some(charge);
+            }
+            let oldest = {
+                let mut ready = lock(&self.ready);
+                if ready.is_empty() { None } else { Some(ready.remove(0)) }
+            };
+            oldest?;
+        }
+    }
+
+    /// Takes what an instance of a program needs, on an address space that exists or on a new one.
+    pub(crate) fn image(&self, program: &Program, new_space: bool) -> Option<Image> {
+        let tables = self.charge(Cost { tables: program.tables, ..Cost::default() })?;
+        let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
+        Some(Image { tables, space: if new_space { Some(self.charge(space)?) } else { None } })
+    }
+
+    /// Instances for a task that will run a program, or that stays in the kernel; None if new ones
+    /// are to be made.
+    pub(crate) fn take(&self, wanted: Option<&Wanted>) -> Option<Instances> {
+        let mut ready = lock(&self.ready);
         let rate = |(at, kernel)| wanted.and_then(|wanted| Some((wanted.rate(kernel)?, at)));
         let rated: Vec<_> = ready.iter().enumerate().filter_map(rate).collect();
         // The only one of the other sort stays for its like.
@@ -209,11 +244,30 @@ pub(crate) fn take(wanted: Option<&Wanted>) -> Option<Instances> {
         let at = at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none()));
         let at = at.or((ready.len() == POOL).then_some(0));
         at.map(|at| ready.remove(at))
-    })
+    }
+
+    /// Keeps instances that nobody uses any more, for which the oldest ones may have to go.
+    fn keep(&self, kernel: Instances) {
+        if kernel.programs > PROGRAMS {
+            return;
+        }
+        let surplus = {
+            let mut ready = lock(&self.ready);
+            ready.push(kernel);
+            (ready.len() > POOL).then(|| ready.remove(0))
+        };
+        drop(surplus);
+    }
+
+    /// Gives back what is kept.
+    pub(crate) fn clear(&self) {
+        let ready = std::mem::take(&mut *lock(&self.ready));
+        drop(ready);
+    }
 }
 
 impl Instances {
-    /// They go back to the pool when this is dropped.
+    /// They go back to their pool when this is dropped.
     pub(crate) fn pooled(self) -> Pooled {
         Pooled(Some(self))
     }

@@ -234,6 +234,9 @@ pub(crate) struct Exceptions {
     next: *const AtomicU32,
 }
 
+// SAFETY: the word is the Store's, and goes where that goes.
+unsafe impl Send for Exceptions {}
+
 impl Exceptions {
     /// # Safety
     /// `next` is the engine's word for that heap, for as long as this lives.
