@@ -1,4 +1,5 @@
-//! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves them.
+//! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves
+//! them.
 use crate::{
     Config, Error,
     engine::kernel_code::KernelCode,
@@ -15,7 +16,8 @@ use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BA
 use wasmlinux_devices::GuestMemory;
 use wasmtime::Module;
 
-/// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
+/// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to
+/// reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
 
 /// A kernel's first tables lie below the initramfs: about this share of memory.

@@ -1,7 +1,7 @@
 //! The computer that the WebAssembly Linux kernel runs on.
 //!
-//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. All `unsafe` code of the
-//! project is here.
+//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. All `unsafe`
+//! code of the project is here.
 //!
 //! ```text
 //!  Machine ──starts──> a thread: cpu/run.rs, the processor
@@ -56,11 +56,11 @@
 //! Within `trap`, `host` and `engine::compiler` files of one matter import each other.
 //!
 //! # State
-//! What exists, and who may touch it. "Processor" is the machine's thread; a "handler" is a signal's
-//! on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so
-//! host functions do: they find the machine, the processor and the pool in their Store's data
-//! (`cpu::store::TaskData`), everybody else is given them. State of a thread is only what handlers
-//! and the engine's callbacks need, who are given nothing.
+//! What exists, and who may touch it. "Processor" is the machine's thread; a "handler" is a
+//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's
+//! thread, so host functions do: they find the machine, the processor and the pool in their Store's
+//! data (`cpu::store::TaskData`), everybody else is given them. State of a thread is only what
+//! handlers and the engine's callbacks need, who are given nothing.
 //!
 //! | state | of | read | written |
 //! | --- | --- | --- | --- |
@@ -125,8 +125,9 @@ pub struct Machine {
     shared: Arc<Shared>,
 }
 
-/// How long the machine's thread may take to end once the plug is pulled: what the guest runs is left within a millisecond, but the
-/// thread may be in work of the host's that takes as long as it takes, a writer of the console's messages that blocks for instance.
+/// How long the machine's thread may take to end once the plug is pulled: what the guest runs is
+/// left within a millisecond, but the thread may be in work of the host's that takes as long as it
+/// takes, a writer of the console's messages that blocks for instance.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// What the machine's thread and its owner share.
@@ -165,8 +166,8 @@ impl Shared {
         outcome.clone()
     }
 
-    /// After [`GRACE`] the machine has ended, whatever its thread still does. When that comes to an end it gives back what the machine
-    /// had: it is the only one that can.
+    /// After [`GRACE`] the machine has ended, whatever its thread still does. When that comes to an
+    /// end it gives back what the machine had: it is the only one that can.
     fn abandon(&self) {
         if self.wait_until(Some(Instant::now() + GRACE)).is_none() {
             tracing::warn!("the machine's thread is busy with work of the host: it is left alone");
@@ -251,9 +252,11 @@ impl Machine {
         self.shared.reports.refusals()
     }
 
-    /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns at once, and the machine is off
-    /// within a second; [`Machine::wait`] tells when. (If the machine's thread is in work of the host's that does not end, such as
-    /// a [`Config::console`] that blocks, the machine counts as off all the same, and its memory is given back when that work ends.)
+    /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns
+    /// at once, and the machine is off within a second; [`Machine::wait`] tells when. (If the
+    /// machine's thread is in work of the host's that does not end, such as a [`Config::console`]
+    /// that blocks, the machine counts as off all the same, and its memory is given back when that
+    /// work ends.)
     pub fn power_off(&self) {
         if self.shared.outcome().is_some() {
             return;

@@ -19,8 +19,8 @@ thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A value of the thread that made it. Others may hold it in an `Arc`, but not look into it. A check
-/// costs a load and a compare.
+/// A value of the thread that made it. Others may hold it in an `Arc`, but not look into it. A
+/// check costs a load and a compare.
 pub(crate) struct ThreadBound<T> {
     thread: u64,
     value: T,

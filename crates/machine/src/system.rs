@@ -45,7 +45,8 @@ struct Loaded {
 }
 
 impl System {
-    /// The machine is switched on now. `compiler` is the executable that [`Config::compiler`] means.
+    /// The machine is switched on now. `compiler` is the executable that [`Config::compiler`]
+    /// means.
     pub(crate) fn new(board: Board, config: Config, compiler: Option<PathBuf>) -> System {
         let interrupts = board.interrupts();
         let programs = Programs::new(config.guest, config.cache.as_deref(), compiler, config.broker, interrupts);

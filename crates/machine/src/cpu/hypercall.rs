@@ -38,8 +38,8 @@ fn lend(caller: &Kernel<'_>, at: u32, len: u32, f: impl FnOnce(&Streams, &mut [u
     if system.board.unplugged() {
         return Err(Error::from(Thrown::Unplugged));
     }
-    // SAFETY: in a host function, on the processor's thread. A stream copies the bytes, or gives them
-    // to a system call.
+    // SAFETY: in a host function, on the processor's thread. A stream copies the bytes, or gives
+    // them to a system call.
     let lent = unsafe { system.board.physical.lend(at, len, |bytes| f(&system.streams, bytes)) };
     lent.ok_or_else(|| no_memory(at, len))
 }

@@ -68,8 +68,8 @@ impl Instances {
         function.call_async(&mut self.store, arguments).await.map_err(trap::cause)
     }
 
-    /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
-    /// are when an instance is new.
+    /// Makes the program ready on the address space of a page directory, its mutable globals as
+    /// given; others as they are when an instance is new.
     pub(crate) async fn enter(&mut self, start: UserStart) -> Result<()> {
         let UserStart { program, pgd, parent, globals, image, .. } = start;
         let program = &program;
@@ -144,7 +144,8 @@ impl Instances {
         };
         let start = instance.get_func(&mut self.store, program::START);
         let start = start.ok_or_else(|| Error::msg("an export vanished"))?;
-        // SAFETY: the heap that was made for this Store, which is dropped together with what uses it.
+        // SAFETY: the heap that was made for this Store, which is dropped together with what uses
+        // it.
         let exceptions = self.heap.clone().and_then(|heap| unsafe { trap::exceptions(start, heap, &mut self.store) });
         let mut entry = |name| {
             let export = self.export(name)?;

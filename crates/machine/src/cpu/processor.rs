@@ -50,7 +50,8 @@ pub(crate) struct Processor {
     pub(crate) request: Cell<Option<Request>>,
     /// The answer to [`Request::Load`].
     pub(crate) load_result: Cell<i32>,
-    /// Set while a task is polled so that its frames end: no backtrace, so that the engine makes none.
+    /// Set while a task is polled for its frames to end: a backtrace without a frame, as the engine
+    /// makes one for an error that has none.
     leave: Cell<Option<WasmBacktrace>>,
     /// Without a frame.
     no_frames: OnceCell<Store<()>>,
@@ -116,8 +117,8 @@ impl Future for Suspend {
     }
 }
 
-/// Suspends the task that runs, for its processor to act on `request`. An error if the task is gone:
-/// it unwinds the task's frames.
+/// Suspends the task that runs, for its processor to act on `request`. An error if the task is
+/// gone: it unwinds the task's frames.
 pub(crate) async fn suspend(processor: &ThreadBound<Processor>, request: Request) -> wasmtime::Result<()> {
     processor.request.set(Some(request));
     Suspend(false).await;

@@ -1,4 +1,5 @@
-//! The processor's loop: polls the future of the current task, and acts on what it asked for when it suspends.
+//! The processor's loop: polls the future of the current task, and acts on what it asked for when
+//! it suspends.
 use crate::{
     Config, Error, Outcome,
     board::Board,
@@ -57,8 +58,8 @@ pub(crate) fn clear(on: Option<Arc<Pool>>) {
 }
 
 thread_local! {
-    /// All tasks but the one that is polled. Not the processor's own: a handler looks at them too, for
-    /// whose task a stack must grow.
+    /// All tasks but the one that is polled. They are not in the [`Processor`], as a handler looks
+    /// at them too, if the stack of its task must grow.
     static TASKS: RefCell<HashMap<u32, Task>> = RefCell::default();
 }
 

@@ -1,13 +1,15 @@
-//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
+//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get
+//! one that is ready.
 //!
 //! What a Store has, and why the next task finds nothing of the last one in it:
-//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another kernel).
-//! - A program's instance is used again for the same program only, on the address range that its code
-//!   is bound to. Its variables are all exported (`crates/module` sees to that), and get the values
-//!   that the new task wants. Tables cannot change (`allowed.rs` there); a program that can drop its
-//!   segments is never used again.
-//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance has
-//!   the kernel's `syscall` as its only import.
+//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another
+//!   kernel).
+//! - A program's instance is used again for the same program only, on the address range that its
+//!   code is bound to. Its variables are all exported (`crates/module` sees to that), and get the
+//!   values that the new task wants. Tables cannot change (`allowed.rs` there); a program that can
+//!   drop its segments is never used again.
+//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance
+//!   has the kernel's `syscall` as its only import.
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
 //! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
@@ -42,13 +44,15 @@ pub(crate) struct TaskData {
     pub(crate) system: Arc<System>,
     /// The one that runs the task.
     pub(crate) processor: Arc<ThreadBound<Processor>>,
-    /// Not to be kept by the Stores in it.
+    /// Weak, as the pool holds Stores.
     pool: Weak<Pool>,
     /// What its instances have taken, until it is freed. Their heaps would be counted here too.
     pub(crate) charges: Vec<Charge>,
-    /// Bytes of tables that may be made without a charge: there is one already, or they are the kernel's.
+    /// Bytes of tables that may be made without a charge: there is one already, or they are the
+    /// kernel's.
     pub(crate) tables_paid: usize,
-    /// The program that runs, its address space, and its mutable globals in the order of [`Program::globals`].
+    /// The program that runs, its address space, and its mutable globals in the order of
+    /// [`Program::globals`].
     pub(crate) program: Option<Arc<Program>>,
     pub(crate) space: Option<Arc<Space>>,
     pub(crate) globals: Arc<[Global]>,
@@ -79,7 +83,8 @@ impl TaskData {
 
 impl ResourceLimiter for TaskData {
     fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
-        // What grows is the heap for exceptions, which has a limit of its own; other memories do not.
+        // What grows is the heap for exceptions, which has a limit of its own; other memories do
+        // not.
         Ok(true)
     }
 
@@ -193,7 +198,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// How well the Instances fits, if it does: its address range has most of what the task will use if it was its like's.
+    /// How well these instances fit, if they do. Best is an address range that was last used alike,
+    /// by a forked process or by another: it has most of what the task will use.
     fn rate(&self, kernel: &Instances) -> Option<bool> {
         let user = kernel.user.as_ref().filter(|user| user.fits(&self.program, self.space.as_ref()))?;
         Some(user.context.space.is_fork() == self.is_fork)

@@ -1,4 +1,5 @@
-//! The life of a task: it starts in the kernel, runs a program, then another, and never ends by itself.
+//! The life of a task: it starts in the kernel, runs a program, then another, and never ends by
+//! itself.
 use crate::{
     cpu::start::{UserEntry, UserStart},
     cpu::store::{Instances, Pool, Pooled, Wanted},
@@ -38,7 +39,8 @@ struct Slot {
     stack_limit: Cell<usize>,
     /// See [`stack::grown`].
     grown: Cell<usize>,
-    /// Where its stack ends while it sleeps, and the limit that [`stack::trim`] gave it since; 0 if none did.
+    /// Where its stack ends while it sleeps, and the limit that [`stack::trim`] gave it since; 0 if
+    /// none did.
     slept_at: Cell<usize>,
     trimmed: Cell<usize>,
 }
@@ -106,7 +108,8 @@ impl Task {
     }
 }
 
-/// Its frames end by an error that comes without a backtrace; the engine would capture one for what it drops itself.
+/// Ends the task's frames by an error without a backtrace. The engine, left to itself, would
+/// capture one.
 impl Drop for Task {
     fn drop(&mut self) {
         if let (true, Ok(engine)) = (self.started, engine::get()) {
@@ -161,7 +164,8 @@ impl TaskBody {
                 Ok(()) => Error::msg("exit_group() returned"),
             };
             work = false;
-            // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this stack, which stay.
+            // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this
+            // stack, which stay.
             unsafe { stack::shrink() };
             match self.ending(&error) {
                 Ending::Restart => {}
@@ -269,8 +273,9 @@ fn ending(error: &Error, kernel: &Module) -> Ending {
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     let in_kernel = |frame: &FrameInfo| Module::same(frame.module(), kernel);
     let trap = error.downcast_ref::<Trap>();
-    // Each function looks for stack before it does anything. So where the kernel was entered without room for even its first frame,
-    // nothing of it has run: that is who called, as if `stack_check` had found it.
+    // Each function looks for stack before it does anything. So where the kernel was entered
+    // without room for even its first frame, nothing of it has run: that is who called, as if
+    // `stack_check` had found it.
     let inner = backtrace.map_or(&[][..], WasmBacktrace::frames);
     let entry = inner.len() > 1 && in_kernel(&inner[0]) && !in_kernel(&inner[1]);
     if entry && matches!(trap, Some(Trap::StackOverflow)) {

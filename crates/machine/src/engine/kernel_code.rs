@@ -9,7 +9,8 @@ pub(crate) struct KernelCode {
     module: Module,
     /// An instruction of it that traps.
     pub(crate) trap: usize,
-    /// Sorted by address. Made when somebody wants to know: it takes longer than all else that is done before a boot.
+    /// Sorted by address. Made when somebody wants to know: it takes longer than all else that is
+    /// done before a boot.
     functions: OnceLock<Vec<Range<usize>>>,
 }
 
@@ -33,8 +34,8 @@ impl KernelCode {
         });
     }
 
-    /// Whether this is an instruction of a function of the kernel; the engine's glue between it and the host is none. False before
-    /// [`KernelCode::prepare`]. Async-signal-safe.
+    /// Whether this is an instruction of a function of the kernel; the engine's glue between it and
+    /// the host is none. False before [`KernelCode::prepare`]. Async-signal-safe.
     pub(crate) fn contains(&self, pc: usize) -> bool {
         let functions = self.functions.get().map_or(&[][..], Vec::as_slice);
         let index = functions.partition_point(|function| function.start <= pc);

@@ -1,9 +1,12 @@
-//! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than the task.
+//! Native stacks of tasks, reused: a page fault for each page of each new task would cost more than
+//! the task.
 //!
-//! A stack is a reservation of [`STACK_WASM`](crate::sizes::STACK_WASM) bytes and more, of which compiled code may use the first [`STACK_FREE`]: each function looks
-//! at the engine's stack limit before it makes its frame. Where it finds too little, it traps, and `trap/` asks here for more, which is
-//! charged to the machine's ledger, lowers the limit, and lets the function begin again. So what is resident is bounded by what was
-//! charged, but for [`STACK_HOST`] bytes that host functions and signal frames may use below, and code pays nothing for it.
+//! A stack is a reservation of [`STACK_WASM`](crate::sizes::STACK_WASM) bytes and more, of which
+//! compiled code may use the first [`STACK_FREE`]: each function looks at the engine's stack limit
+//! before it makes its frame. Where it finds too little, it traps, and `trap/` asks here for more,
+//! which is charged to the machine's ledger, lowers the limit, and lets the function begin again.
+//! So what is resident is bounded by what was charged, but for [`STACK_HOST`] bytes that host
+//! functions and signal frames may use below, and code pays nothing for it.
 //!
 //! ```text
 //!  top     ┌──────────────────┐
@@ -43,7 +46,8 @@ const STEP_PART: usize = 4;
 const ENTRY: usize = 48 << 10;
 /// Bytes that a function of the kernel gets at once if it finds too little.
 const DEBT: usize = 64 << 10;
-/// Bytes by which the engine's limit may be lower than ours, as it counts from a frame below the top.
+/// Bytes by which the engine's limit may be lower than ours, as it counts from a frame below the
+/// top.
 const SLACK: usize = 16 << 10;
 /// Bytes below the stack pointer of a task that suspends in which it has frames.
 const SLEEP: usize = 16 << 10;
@@ -74,15 +78,18 @@ impl InUse {
 pub(crate) enum Need {
     /// A function of a program.
     User,
-    /// A function of the kernel, which cannot be refused: it may hold locks. It takes little, and in debt: when the program enters the kernel
-    /// the next time, its own frames must be paid for, or it dies.
+    /// A function of the kernel, which cannot be refused: it may hold locks. It takes little, and
+    /// in debt: when the program enters the kernel the next time, its own frames must be paid for,
+    /// or it dies.
     Kernel,
-    /// An entry into the kernel: enough of it for most ways through it, and [`STACK_KERNEL`] could be had.
+    /// An entry into the kernel: it gets enough for most ways through it, if [`STACK_KERNEL`] could
+    /// be had.
     Entry,
 }
 
-/// Gives code that runs with this stack pointer and limit more stack: the new limit. None if there is none left, or the machine's share is
-/// used up, and the stacks of sleeping tasks hold nothing that they do not need.
+/// Gives more stack to code that runs with this stack pointer and limit: the new limit. None if
+/// there is none left, or the machine's share is used up even after sleeping tasks have given back
+/// what they do not need.
 pub(crate) fn grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
     try_grow(sp, limit, need).or_else(|| {
         local::trim_stacks();
@@ -136,15 +143,17 @@ fn try_grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
     Some(stack.limit)
 }
 
-/// The lowest stack pointer with which user code may enter the kernel, on the stack whose limit this is.
+/// The lowest stack pointer with which user code may enter the kernel, on the stack whose limit
+/// this is.
 pub(crate) fn entry_limit(limit: usize) -> usize {
     limit + ENTRY
 }
 
-/// The task on the stack with this bottom sleeps with this stack pointer: gives back what is far below. The new limit, if there is one.
+/// Gives back what is far below the stack pointer of a task that sleeps on the stack with this
+/// bottom: the new limit, if there is one.
 ///
 /// # Safety
-/// It does, and has no frame further below than [`SLEEP`] bytes.
+/// The task sleeps with this stack pointer, and has no frame further below than [`SLEEP`] bytes.
 pub(crate) unsafe fn trim(bottom: usize, sp: usize) -> Option<usize> {
     let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = stacks.get_mut(&bottom).filter(|stack| (bottom..stack.top).contains(&sp))?;
@@ -178,7 +187,7 @@ pub(crate) fn set_grown(bottom: usize) {
 /// Gives back what the running task's stack had grown by.
 ///
 /// # Safety
-/// Nothing has a frame there, further below its top than [`STACK_FREE`] bytes, until it is entered anew.
+/// No frame lies further than [`STACK_FREE`] bytes below its top until the stack is entered anew.
 pub(crate) unsafe fn shrink() {
     let bottom = GROWN.replace(0);
     if bottom != 0
@@ -294,7 +303,8 @@ mod tests {
         Stacks.new_stack(STACK_WASM + STACK_HOST, true).unwrap()
     }
 
-    /// Stacks do not overlap, those that are given back are used again, and what lay deep in one is gone.
+    /// Stacks do not overlap, those that are given back are used again, and what lay deep in one is
+    /// gone.
     #[test]
     fn stacks_are_used_again() {
         let mut stacks: Vec<_> = (0..KEEP + 8).map(|_| new()).collect();
@@ -328,7 +338,8 @@ mod tests {
             assert!(lower + STEP <= limit && lower >= top - STACK_WASM);
             limit = lower;
         }
-        // The machine's share of stacks is as large as its memory: a second one does not get so much.
+        // The machine's share of stacks is as large as its memory: a second one does not get so
+        // much.
         let rest = Cost { stacks: (64 << 20) - (top - STACK_FREE - limit) + 1, ..Cost::default() };
         assert!(ledger.charge(rest).is_none());
         // SAFETY: nothing runs on it.

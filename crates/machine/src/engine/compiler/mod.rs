@@ -26,8 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of memory that the compiler may use for a program, and for each of the program's bytes: two
-/// thirds more than the kernel takes, whose functions are small.
+/// Bytes of memory that the compiler may use for a program, and for each of the program's bytes:
+/// two thirds more than the kernel takes, whose functions are small.
 const MEMORY: u64 = 1 << 30;
 const MEMORY_FACTOR: u64 = 48;
 /// Threads of a compiler, at most: each takes memory for the function that it compiles.
@@ -90,8 +90,8 @@ impl Limits {
     fn of(bytes: u64) -> Limits {
         let processor = 10 + (bytes * 15).div_ceil(1 << 20);
         let memory = MEMORY + bytes * MEMORY_FACTOR;
-        // Other processes want the processors too, dozens of them perhaps: what is bounded here is a
-        // process that does nothing.
+        // Other processes want the processors too, dozens of them perhaps: what is bounded here is
+        // a process that does nothing.
         Limits { memory, processor, time: Duration::from_secs(60 + 20 * processor) }
     }
 }

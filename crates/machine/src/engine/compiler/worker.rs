@@ -56,8 +56,8 @@ fn serve() -> i32 {
 
 /// Leaves what came from the process that started this one.
 fn settle() {
-    // SAFETY: descriptors from 3 on are none of this process's own, which has just begun and will do nothing else: what they lead to
-    // would otherwise stay open for as long.
+    // SAFETY: descriptors from 3 on are none of this process's own, which has just begun and will
+    // do nothing else: what they lead to would otherwise stay open for as long.
     unsafe { process::be_compiler(NICE) };
     process::lower_limit(process::RLIMIT_CORE, 0);
     process::lower_limit(process::RLIMIT_FSIZE, 0);
