@@ -1,7 +1,7 @@
 //! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves
 //! them.
 use crate::{
-    Config, Error,
+    Config, Error, KernelError,
     engine::kernel_code::KernelCode,
     host::process,
     interrupt::Interrupts,
@@ -65,7 +65,7 @@ impl Board {
         let kernel = guest.kernel()?;
         let put = |at: u32, bytes: &[u8]| {
             let put = physical.write(at, bytes);
-            put.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
+            put.ok_or(KernelError::Data(at))
         };
         // .bss is clear because the memory is new.
         for (at, bytes) in guest.kernel_data() {
@@ -79,13 +79,10 @@ impl Board {
         let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
         let version = read(boot_info::VERSION);
         if version != boundary::MACHINE_VERSION {
-            return Err(Error::Kernel(format!(
-                "made for version {version} of the machine, not {}",
-                boundary::MACHINE_VERSION
-            )));
+            return Err(KernelError::Version { kernel: version, machine: boundary::MACHINE_VERSION }.into());
         }
         let format = Format::new(read(boot_info::PAGE_SHIFT), read(boot_info::PGDIR_SHIFT));
-        let format = format.ok_or_else(|| Error::Kernel("impossible page tables".into()))?;
+        let format = format.ok_or(KernelError::PageTables)?;
 
         let word = |offset, value: u32| put(info + offset, &value.to_le_bytes());
         word(boot_info::MEMORY_SIZE, size as u32)?;

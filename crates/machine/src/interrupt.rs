@@ -1,6 +1,6 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
 use crate::{
-    Error, Outcome,
+    KernelError, Outcome,
     engine::kernel_code::KernelCode,
     host::{
         signals,
@@ -62,9 +62,9 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// An error if there is no `boot_info` at this physical address, as it must lie in memory and
     /// be aligned to words.
-    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, Error> {
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, KernelError> {
         if !boot_info.is_multiple_of(4) || physical.copy(boot_info, boot_info::SIZE).is_none() {
-            return Err(Error::Kernel(format!("boot_info cannot be at {boot_info:#x}")));
+            return Err(KernelError::BootInfo(boot_info));
         }
         let (unplugged, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
         let (end, processor) = (OnceLock::new(), Mutex::new(None));

@@ -107,7 +107,7 @@ mod trap;
 pub use config::{BeforeStart, Config, ConsoleSink};
 pub use engine::code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use engine::compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
-pub use error::{Error, Outcome, ProgramError};
+pub use error::{CompileError, Error, KernelError, Outcome, ProgramError, ResourceError, UnavailableError};
 pub use host::confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
 pub use limits::Limits;
 
@@ -189,7 +189,8 @@ impl Machine {
         // What was named must be there.
         config.compiler.resolve()?;
         let board = board::Board::new(&config)?;
-        let kernel = cpu::hypercall::linker()?.instantiate_pre(&board.kernel)?;
+        let kernel = cpu::hypercall::linker()?.instantiate_pre(&board.kernel);
+        let kernel = kernel.map_err(|error| KernelError::Imports(error.into()))?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),

@@ -207,7 +207,7 @@ impl System {
     /// Says why a program is refused, and gives the errno for it.
     fn refuse(&self, error: &ProgramError) -> i32 {
         // It may name what the program names.
-        let text = printable(&error.to_string());
+        let text = printable(&error.explained());
         self.console_write(format!("<3>[machine] program refused: {text}\n").as_bytes());
         self.board.reports.refusal(text.to_string());
         match error {

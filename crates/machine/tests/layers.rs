@@ -102,7 +102,8 @@ fn modules_import_downwards() {
             let parts: Vec<_> = path.iter().map(String::as_str).collect();
             // What lib.rs gives to users has a layer of its own.
             let target = match parts[0] {
-                "Error" | "ProgramError" | "Outcome" => layer(&layers, &["error"]),
+                "Outcome" | "Error" | "KernelError" | "ProgramError" | "CompileError" | "ResourceError"
+                | "UnavailableError" => layer(&layers, &["error"]),
                 "Config" | "ConsoleSink" => layer(&layers, &["config"]),
                 "Guest" => layer(&layers, &["engine", "code"]),
                 _ => layer(&layers, &parts),

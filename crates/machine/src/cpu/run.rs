@@ -7,6 +7,7 @@ use crate::{
     cpu::processor::{Change, Processor, Request},
     cpu::store::{Pool, TaskData},
     cpu::task::{Task, TaskEntry},
+    error::explained,
     host::{
         signals::{self, Polled},
         time::Alarm,
@@ -34,10 +35,7 @@ pub(crate) fn run(board: Board, kernel: InstancePre<TaskData>, config: Config, o
     trap::prepare_thread();
     match power_on(board, kernel, config, on) {
         Ok((pool, first)) => execute(&pool, first),
-        Err(error) => Outcome::Failed(match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        }),
+        Err(error) => Outcome::Failed(explained(&error)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! three places: the executable itself (the bundle), a folder that only this user can write
 //! (`cache.rs`), or the compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
-    Error, ProgramError, arch, engine,
+    CompileError, Error, KernelError, ProgramError, arch, engine,
     engine::hidden,
     limits::{Charge, TABLE_ENTRY},
 };
@@ -64,24 +64,21 @@ fn precompile(module: &[u8]) -> Result<Vec<u8>, ProgramError> {
         let code = engine.precompile_module(module)?;
         // SAFETY: just made by that engine.
         let loaded = unsafe { Module::deserialize(&engine, &code)? };
-        Ok((loaded, code))
+        Ok::<_, wasmtime::Error>((loaded, code))
     };
-    let (loaded, code) = compile().map_err(|e: wasmtime::Error| ProgramError::Compile(format!("{e:#}")))?;
+    let (loaded, code) = compile().map_err(CompileError::from)?;
     check(&loaded)?;
     Ok(code)
 }
 
 /// Checks of each function of new machine code what `trap/` relies on: that it
 /// begins by making its frame. (Of a function's end they look at the bytes each time.)
-pub(crate) fn check(module: &Module) -> Result<(), ProgramError> {
+pub(crate) fn check(module: &Module) -> Result<(), CompileError> {
     let text = module.text();
     let begins = |offset: usize| text.get(offset..).is_some_and(|code| code.starts_with(&arch::PROLOGUE));
     match module.functions().find(|function| !begins(function.offset)) {
         None => Ok(()),
-        Some(function) => {
-            let index = function.index.as_u32();
-            Err(ProgramError::Compile(format!("function {index} of the machine code begins without a frame")))
-        }
+        Some(function) => Err(CompileError::NoFrame(function.index.as_u32())),
     }
 }
 
@@ -119,7 +116,7 @@ impl Guest {
     }
 
     pub(crate) fn kernel(&self) -> Result<Module, Error> {
-        let entry = self.bundle.first(Kind::KernelCode).ok_or_else(|| Error::Kernel("there is none".into()))?;
+        let entry = self.bundle.first(Kind::KernelCode).ok_or(KernelError::Missing)?;
         // SAFETY: part of the executable, by load(): as trustworthy as the code that we are.
         let kernel = unsafe { in_place(engine::get()?, entry.data)? };
         map_for_profilers(&kernel);
@@ -130,10 +127,10 @@ impl Guest {
         self.bundle.of(Kind::KernelData).map(|entry| (entry.tag as u32, entry.data))
     }
 
-    pub(crate) fn symbol(&self, name: &str) -> Result<u32, Error> {
+    pub(crate) fn symbol(&self, name: &str) -> Result<u32, KernelError> {
         match self.bundle.named(Kind::KernelSymbol, name) {
             Some(entry) => Ok(entry.tag as u32),
-            None => Err(Error::Kernel(format!("it exports no {name}"))),
+            None => Err(KernelError::Export(name.into())),
         }
     }
 }

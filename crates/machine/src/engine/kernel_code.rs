@@ -1,5 +1,5 @@
 //! The kernel's compiled code, as signal handlers know it.
-use crate::{Error, engine::code::section};
+use crate::{KernelError, engine::code::section};
 use std::{ops::Range, sync::OnceLock};
 use wasmtime::Module;
 use wasmtime_environ::{CompiledTrap, iterate_traps, obj::ELF_WASMTIME_TRAPS};
@@ -15,10 +15,10 @@ pub(crate) struct KernelCode {
 }
 
 impl KernelCode {
-    pub(crate) fn new(module: &Module) -> Result<KernelCode, Error> {
+    pub(crate) fn new(module: &Module) -> Result<KernelCode, KernelError> {
         let traps = iterate_traps(section(module, ELF_WASMTIME_TRAPS));
         let known = traps.and_then(|mut traps| traps.find(|(_, trap)| matches!(trap, CompiledTrap::Normal(_))));
-        let (offset, _) = known.ok_or_else(|| Error::Kernel("no instruction of it traps".into()))?;
+        let (offset, _) = known.ok_or_else(|| KernelError::NoTrap)?;
         let trap = module.text().as_ptr() as usize + offset as usize;
         Ok(KernelCode { module: module.clone(), trap, functions: OnceLock::new() })
     }

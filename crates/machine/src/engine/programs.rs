@@ -1,10 +1,11 @@
 //! A machine's programs: those in memory, those that wait for the compiler, and those that were
 //! refused.
 use crate::{
-    Guest, ProgramError, engine,
+    CompileError, Guest, ProgramError, ResourceError, engine,
     engine::cache::Cache,
     engine::code::{self, Key, Program},
     engine::compiler::{self, Broker, Cancel, Failure},
+    error::explained,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use wasmlinux_boundary::IRQ_MODULE;
-use wasmlinux_devices::Interrupt;
+use wasmlinux_devices::{Interrupt, panic_text};
 use wasmtime::Module;
 
 /// Programs in memory that no task runs any more, at most.
@@ -128,7 +129,7 @@ impl Programs {
         self.jobs.retain(|_, job| job.strong_count() > 0);
         let bytes: usize = self.jobs.values().filter_map(Weak::upgrade).map(|job| job.size).sum();
         if self.jobs.len() >= WAITING_MAX || bytes.saturating_add(wasm.len()) > WAITING_BYTES_MAX {
-            return Err(ProgramError::Resources("too many programs wait for the compiler".into()).into());
+            return Err(ProgramError::from(ResourceError::Waiting).into());
         }
         let job = Arc::new(Job {
             key,
@@ -254,7 +255,7 @@ impl Queue {
             // A thread that is there takes it in its turn.
             if line.running.is_empty() {
                 line.waiting.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(job)));
-                return Err(ProgramError::Resources(format!("no thread for the compiler: {error}")));
+                return Err(ResourceError::Thread(error).into());
             }
         }
         Ok(())
@@ -273,9 +274,9 @@ impl Queue {
         let compile = || self.compile(&key, &wasm, &cancel);
         // Whatever happens, who waits gets an answer.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile));
-        let result = result.unwrap_or_else(|_| {
-            let error = Arc::new(ProgramError::Compile("the compiler has a bug".into()));
-            Err(Refusal { error, again: false })
+        let result = result.unwrap_or_else(|panic| {
+            let error = ProgramError::from(CompileError::Panic(panic_text(&*panic)));
+            Err(Refusal { error: error.into(), again: false })
         });
         let next = {
             let mut line = lock(&self.line);
@@ -301,7 +302,10 @@ impl Queue {
             Some(result) => match result {
                 // What is small does little harm here.
                 Err(Failure::Unavailable(why)) if wasm.len() <= LARGE => {
-                    tracing::warn!("no process for the compiler ({why}): a small program is compiled without");
+                    tracing::warn!(
+                        "no process for the compiler ({}): a small program is compiled without",
+                        explained(&why)
+                    );
                     here()
                 }
                 result => result,
@@ -309,14 +313,12 @@ impl Queue {
         };
         let code = code.map_err(|failure| match failure {
             Failure::Program { error, again } => refusal(error, again),
-            Failure::Unavailable(why) => {
-                refusal(ProgramError::Resources(format!("no process for the compiler: {why}")), true)
-            }
+            Failure::Unavailable(why) => refusal(ResourceError::Process(why).into(), true),
         })?;
         // SAFETY: the engine's own, from the compiler.
         let module = engine::get().and_then(|engine| unsafe { Module::deserialize(engine, &code) });
-        let module = module.map_err(|e| refusal(ProgramError::Compile(format!("{e:#}")), true))?;
-        code::check(&module).map_err(|error| refusal(error, false))?;
+        let module = module.map_err(|e| refusal(CompileError::from(e).into(), true))?;
+        code::check(&module).map_err(|error| refusal(error.into(), false))?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(key, &code)
         {

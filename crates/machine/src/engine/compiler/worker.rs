@@ -1,6 +1,6 @@
 //! The other side: a process that compiles one program and ends.
 use super::{CODE, OTHER_VERSION, REFUSED};
-use crate::{ProgramError, engine, host::process};
+use crate::{CompileError, ProgramError, engine, host::process};
 use std::{
     fs,
     io::{self, Read, Write},
@@ -88,7 +88,7 @@ fn answer(mut socket: UnixStream) -> io::Result<()> {
     })?;
     match compile(wasm) {
         Ok(code) => reply(&mut socket, CODE, &code),
-        Err(error) => reply(&mut socket, REFUSED, error.to_string().as_bytes()),
+        Err(error) => reply(&mut socket, REFUSED, error.explained().as_bytes()),
     }
 }
 
@@ -110,12 +110,12 @@ fn compile(wasm: Vec<u8>) -> Result<Vec<u8>, ProgramError> {
         let wasmlinux_module::Program { module, .. } = wasmlinux_module::check(&wasm)?;
         drop(wasm);
         let code = engine::compiling().and_then(|engine| engine.precompile_module(&module));
-        code.map_err(|e| ProgramError::Compile(format!("{e:#}")))
+        Ok(code.map_err(CompileError::from)?)
     };
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(compile);
-    let thread = thread.map_err(|e| ProgramError::Compile(format!("no thread for the compiler: {e}")))?;
+    let thread = thread.map_err(CompileError::Thread)?;
     thread.join().unwrap_or_else(|_| {
         let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(ProgramError::Compile(format!("the compiler has a bug: {what}")))
+        Err(CompileError::Panic(what.clone()).into())
     })
 }
