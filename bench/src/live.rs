@@ -1,5 +1,6 @@
 //! A Linux to live in: the prompt, an idle shell, the network, scripts.
 use crate::measure::{Bench, median, output, seconds};
+use crate::processes::{processor_time, resident};
 use crate::table::{Row, Target};
 use crate::terminal::Terminal;
 use anyhow::{Context, Result, bail, ensure};
@@ -126,14 +127,6 @@ fn watched(command: &Command) -> Result<(f64, f64, f64)> {
     Ok((resident, percent, median(keys)))
 }
 
-/// Megabytes of a process in the host's memory.
-fn resident(id: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let kilobytes =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kilobytes.context("no VmRSS")? * 1024.0 / 1e6)
-}
-
 /// Megabytes that each of many sleeping processes adds.
 fn idle_process(bench: &Bench) -> Result<f64> {
     let with = |processes: u32| {
@@ -150,17 +143,6 @@ fn idle_process(bench: &Bench) -> Result<f64> {
         megabytes
     };
     Ok((with(SLEEPING)? - with(0)?) / f64::from(SLEEPING))
-}
-
-/// Seconds that all threads of a process have run.
-fn processor_time(id: u32) -> Result<f64> {
-    let mut total = 0.0;
-    for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
-        // One that has just ended counts no more.
-        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        total += text.split(' ').next().and_then(|first| first.parse::<f64>().ok()).unwrap_or(0.0);
-    }
-    Ok(total / 1e9)
 }
 
 /// A server that runs until it is dropped.

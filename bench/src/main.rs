@@ -8,12 +8,14 @@ mod against;
 mod builds;
 mod live;
 mod measure;
+mod processes;
 mod table;
 mod terminal;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use measure::{Bench, Measured};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use table::{Row, Table, Target};
 
@@ -30,6 +32,9 @@ struct Options {
     /// Measure this system too; its Debian package has to be installed
     #[arg(long, value_enum)]
     against: Vec<against::System>,
+    /// Measure this build of wasmlinux too, by turns
+    #[arg(long, value_name = "EXECUTABLE")]
+    before: Option<PathBuf>,
     /// Measure these parts only
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -122,34 +127,19 @@ const LOOPBACK_TIMES: [Figure; 1] = [("loopback-round-trip", "TCP inside, there 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     let bench = Bench::new(options.rounds, options.against.clone())?;
-    let mut table = Table::new(!options.json, options.against.iter().map(|system| system.name().into()).collect());
-    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
-    if wanted(Part::Start) {
-        table.add(bench.start());
-        table.add(bench.first_start());
-        table.add(bench.resident());
-        table.add(bench.size());
+    let before = options.before.as_deref().map(|path| bench.of(path));
+    let mut others: Vec<String> = options.against.iter().map(|system| system.name().into()).collect();
+    if before.is_some() {
+        others.extend(["before", "to before"].map(String::from));
     }
-    if wanted(Part::Calls) {
-        table.add_all(figures(&bench, "calls", &CALLS, "ns"));
-        table.add_all(figures(&bench, "processes", &PROCESSES, "ns"));
-    }
-    if wanted(Part::Memory) {
-        table.add_all(figures(&bench, "memory", &MEMORY, "MB/s"));
-        table.add(bench.throughput());
-    }
-    if wanted(Part::Compute) {
-        table.add_all(figures(&bench, "compute", &COMPUTE, "ms"));
-    }
-    if wanted(Part::Session) {
-        table.add_all(live::session(&bench));
-        table.add_all(live::scripts(&bench));
-    }
-    if wanted(Part::Network) {
-        let loopback = bench.program("network");
-        table.add_all(rows(&loopback, "network", &LOOPBACK, "MB/s"));
-        table.add_all(rows(&loopback, "network", &LOOPBACK_TIMES, "ns"));
-        table.add_all(live::network(&bench));
+    let mut table = Table::new(!options.json, others);
+    for part in Part::value_variants() {
+        if options.only.is_empty() || options.only.contains(part) {
+            match &before {
+                None => part.measure(&bench, &mut |row| table.add(row)),
+                Some(before) => by_turns(*part, &bench, before).into_iter().for_each(|row| table.add(row)),
+            }
+        }
     }
     if options.full {
         table.add(builds::kernel_after_a_change());
@@ -159,6 +149,53 @@ fn main() -> Result<ExitCode> {
         println!("{}", table.json());
     }
     Ok(if table.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The rows of a part for two builds: each is measured twice, the new one in between, so that a
+/// machine that gets slower or faster does not speak for one of them.
+fn by_turns(part: Part, new: &Bench, before: &Bench) -> Vec<Row> {
+    let rows = |bench| {
+        let mut rows = Vec::new();
+        part.measure(bench, &mut |row| rows.push(row));
+        rows
+    };
+    let [first, second, third, fourth] = [before, new, new, before].map(rows);
+    let both = |one: Vec<Row>, other: Vec<Row>| one.into_iter().zip(other).map(|(one, other)| one.mean(&other));
+    both(second, third).zip(both(first, fourth)).map(|(new, before)| new.beside(&before)).collect()
+}
+
+impl Part {
+    /// Measures it, and hands out each row as soon as it is known.
+    fn measure(self, bench: &Bench, add: &mut dyn FnMut(Row)) {
+        let mut add_all = |rows: Vec<Row>| rows.into_iter().for_each(&mut *add);
+        match self {
+            Part::Start => {
+                add(bench.start());
+                add(bench.first_start());
+                add(bench.resident());
+                add(bench.size());
+            }
+            Part::Calls => {
+                add_all(figures(bench, "calls", &CALLS, "ns"));
+                add_all(figures(bench, "processes", &PROCESSES, "ns"));
+            }
+            Part::Memory => {
+                add_all(figures(bench, "memory", &MEMORY, "MB/s"));
+                add(bench.throughput());
+            }
+            Part::Compute => add_all(figures(bench, "compute", &COMPUTE, "ms")),
+            Part::Session => {
+                add_all(live::session(bench));
+                add_all(live::scripts(bench));
+            }
+            Part::Network => {
+                let loopback = bench.program("network");
+                add_all(rows(&loopback, "network", &LOOPBACK, "MB/s"));
+                add_all(rows(&loopback, "network", &LOOPBACK_TIMES, "ns"));
+                add_all(live::network(bench));
+            }
+        }
+    }
 }
 
 /// The rows of a program that measures itself.

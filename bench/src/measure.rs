@@ -1,10 +1,11 @@
 //! Running what is measured, natively and in the guest by turns.
 use crate::against::System;
+use crate::processes;
 use crate::table::{Row, Target};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -100,6 +101,11 @@ impl Bench {
         Ok(bench)
     }
 
+    /// The same for another build of the product.
+    pub(crate) fn of(&self, wasmlinux: &Path) -> Self {
+        Self { wasmlinux: wasmlinux.into(), dir: self.dir.clone(), rounds: self.rounds, against: Vec::new() }
+    }
+
     /// The product with these arguments.
     pub(crate) fn wasmlinux(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.wasmlinux);
@@ -186,20 +192,28 @@ impl Bench {
         Row::new("the same, very first run", "ms", Some(Target::Most(200.0))).of(all())
     }
 
-    /// The most memory of the host that such a run has resident.
+    /// The most memory of the host that such a run has resident, in all its processes.
     pub(crate) fn resident(&self) -> Row {
-        let once = |mut command: Command| -> Result<f64> {
-            let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-            let ended = child.wait4()?;
-            ensure!(ended.status.success(), "{command:?}: {}", ended.status);
-            Ok(ended.rusage.maxrss as f64 / 1e6)
+        // After it, something waits: so that its processes can still be looked at.
+        let once = || -> Result<f64> {
+            let mut command = self.wasmlinux(&["run", "sh", "-c", "hello; echo done; read end"]);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+            ensure!(lines.any(|line| line.is_ok_and(|line| line == "done")), "{command:?}: it has ended");
+            let peak = processes::peak(child.id());
+            drop(child.stdin.take());
+            child.wait()?;
+            peak
         };
         let all = || -> Result<f64> {
-            let values: Result<Vec<_>> = (0..self.rounds).map(|_| once(self.hello())).collect();
+            let values: Result<Vec<_>> = (0..self.rounds).map(|_| once()).collect();
             Ok(median(values?))
         };
-        let native = once(Command::new(self.native("hello"))).ok();
-        Row::new("its peak resident memory", "MB", Some(Target::Most(80.0))).native(native).of(all())
+        let native = || -> Result<f64> {
+            let mut child = Command::new(self.native("hello")).stdout(Stdio::null()).spawn()?;
+            Ok(child.wait4()?.rusage.maxrss as f64 / 1e6)
+        };
+        Row::new("its peak resident memory", "MB", Some(Target::Most(80.0))).native(native().ok()).of(all())
     }
 
     /// The executable, stripped.

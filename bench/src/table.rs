@@ -65,6 +65,22 @@ impl Row {
         self
     }
 
+    /// The mean of two measurements.
+    pub(crate) fn mean(mut self, other: &Row) -> Self {
+        let mean = |one: Option<f64>, two: Option<f64>| Some((one? + two?) / 2.0);
+        self.guest = mean(self.guest, other.guest);
+        self.native = mean(self.native, other.native);
+        self.failure = self.failure.or_else(|| other.failure.clone());
+        self
+    }
+
+    /// What the build before needs, and how many times that this one does.
+    pub(crate) fn beside(mut self, before: &Row) -> Self {
+        let times = self.guest.zip(before.guest).map(|(new, before)| new / before);
+        self.others.extend([before.guest, times]);
+        self
+    }
+
     /// It could not be measured.
     pub(crate) fn failed(mut self, why: String) -> Self {
         self.failure = Some(why);
@@ -177,11 +193,6 @@ impl Table {
             row.print(&self.others);
         }
         self.rows.push(row);
-    }
-
-    /// Adds rows.
-    pub(crate) fn add_all(&mut self, rows: Vec<Row>) {
-        rows.into_iter().for_each(|row| self.add(row));
     }
 
     /// Whether everything was measured and reached.

@@ -107,6 +107,8 @@ int main(void)
 	});
 	/* priorities */
 	IN_CHILD({
+		/* whatever the tests were started with */
+		MUST(setpriority(PRIO_PROCESS, 0, 0) == 0);
 		SAY(getpriority(PRIO_PROCESS, 0));
 		SAY(nice(5));
 		SAY(getpriority(PRIO_PROCESS, 0));

@@ -1,11 +1,14 @@
-//! A machine is a process of its own, which can do nothing to the host but compute and use what it was given.
+//! A machine is a process of its own, which can do nothing to the host but compute and use what it
+//! was given.
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use wasmlinux_tests::{Scratch, wasmlinux, wasmlinux_with};
 
-/// What the machine's process must not be able to do: `attempts` of `crates/machine/src/host/confine.rs`.
+/// What the machine's process must not be able to do: `attempts` of
+/// `crates/machine/src/host/confine.rs`.
 const ATTEMPTS: [&str; 27] = [
     "open a file",
     "open a file, the old way",
@@ -181,4 +184,33 @@ fn its_end_is_told() {
 fn a_machines_process_is_not_for_users() {
     let output = Command::new(wasmlinux()).arg("be-a-machine").output().unwrap();
     assert_eq!(output.status.code(), Some(125));
+}
+
+/// Runs `wasmlinux` on a host that has neither seccomp nor Landlock, as it seems to it.
+fn without_the_hosts_help(args: &'static [&'static str]) -> (i32, String, String) {
+    let run = move || {
+        // This thread's filter is that of what it starts.
+        let calls = [
+            (libc::SYS_landlock_create_ruleset, vec![]),
+            (libc::SYS_landlock_restrict_self, vec![]),
+            (libc::SYS_seccomp, vec![]),
+        ];
+        let refuse = SeccompAction::Errno(libc::ENOSYS as u32);
+        let filter = SeccompFilter::new(calls.into(), SeccompAction::Allow, refuse, TargetArch::x86_64).unwrap();
+        seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+        let output = wasmlinux_with(args).output();
+        (output.status, output.text(), output.errors())
+    };
+    std::thread::spawn(run).join().unwrap()
+}
+
+#[test]
+fn what_the_host_does_not_have_is_said_once() {
+    let (status, text, errors) = without_the_hosts_help(&["run", "echo", "it runs"]);
+    assert_eq!((status, text), (0, "it runs\n".into()), "{errors}");
+    assert!(errors.starts_with("wasmlinux: this host confines the machine's process in part only: "), "{errors}");
+    assert!(errors.contains("Landlock") && errors.contains("seccomp") && errors.lines().count() == 1, "{errors}");
+    let (status, text, errors) = without_the_hosts_help(&["run", "--confine=strict", "echo", "it runs"]);
+    assert_eq!((status, text), (125, String::new()), "{errors}");
+    assert!(errors.contains("cannot be confined") && errors.lines().count() == 1, "{errors}");
 }

@@ -6,6 +6,7 @@ use crate::steps::Step;
 use crate::steps::packages::demand;
 use crate::support::task::exit_code;
 use anyhow::{Context, Result};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of the verb.
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// Measure these beside it; their Debian packages are installed if need be
     #[arg(long, value_delimiter = ',', value_name = "SYSTEM")]
     against: Vec<Other>,
+    /// Measure this other build of `wasmlinux` too, by turns
+    #[arg(long, value_name = "EXECUTABLE")]
+    before: Option<PathBuf>,
     /// Further arguments of the benchmark program
     #[arg(last = true)]
     rest: Vec<String>,
@@ -68,6 +72,10 @@ pub(crate) fn verb(arguments: &Arguments) -> Result<ExitCode> {
     }
     for other in &arguments.against {
         command.args(["--against", other.name()]);
+    }
+    if let Some(before) = &arguments.before {
+        let before = before.canonicalize().with_context(|| before.display().to_string())?;
+        command.arg("--before").arg(before);
     }
     command.args(&arguments.rest);
     Ok(exit_code(command.status().context("cannot run cargo")?))

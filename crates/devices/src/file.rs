@@ -93,8 +93,8 @@ impl Prepared {
         Prepared { file: socket, way: Way::Socket, is_pipe: true }
     }
 
-    /// Whether it is such an end, to be carried into a pipe and out of it: only that knows what room
-    /// it has.
+    /// Whether it is such an end, to be carried into a pipe and out of it: only a pipe knows what
+    /// room it has.
     pub fn is_pipe(&self) -> bool {
         self.is_pipe
     }

@@ -31,6 +31,8 @@ pub(crate) type Wake = bool;
 #[derive(Default)]
 struct State {
     ring: VecDeque<u8>,
+    /// Bytes that were ever read.
+    read: u64,
     writer_closed: bool,
     reader_closed: bool,
     /// The host thread sleeps on `changed`.
@@ -46,6 +48,7 @@ impl State {
         let second = back.len().min(buf.len() - first);
         buf[..first].copy_from_slice(&front[..first]);
         buf[first..first + second].copy_from_slice(&back[..second]);
+        self.read += (first + second) as u64;
         match first + second {
             0 if self.writer_closed => Moved::Closed,
             0 => Moved::Again,
@@ -201,6 +204,12 @@ impl Pipe {
     pub(crate) fn is_read(&self) -> bool {
         let state = self.lock();
         state.ring.is_empty() || state.reader_closed
+    }
+
+    /// How many bytes were ever read; None if nobody will read any more.
+    pub(crate) fn bytes_read(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.reader_closed).then_some(state.read)
     }
 
     /// No more bytes will be written; what is buffered can still be read.

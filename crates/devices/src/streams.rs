@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wasmlinux_boundary::{
@@ -60,8 +61,8 @@ pub trait Apart: Send + Sync {
     fn open(&self, id: u32, file: Prepared) -> io::Result<()>;
     /// [`Streams::guest_close`]
     fn close(&self, id: u32);
-    /// [`Streams::is_read`]
-    fn is_read(&self, id: u32) -> bool;
+    /// [`Streams::bytes_read`]
+    fn bytes_read(&self, id: u32) -> Option<u64>;
     /// [`Streams::processor_time`]
     fn processor_time(&self) -> Option<Duration>;
     /// [`Streams::fail`]
@@ -339,9 +340,9 @@ impl Streams {
         }
     }
 
-    /// Whether the guest has read all that was written to a stream, or never will.
-    pub fn is_read(&self, id: u32) -> bool {
-        self.find(id).is_none_or(|stream| stream.to_guest.is_read())
+    /// How many bytes of a stream the guest has read; None if it will read none any more.
+    pub fn bytes_read(&self, id: u32) -> Option<u64> {
+        self.find(id)?.to_guest.bytes_read()
     }
 
     /// The machine is off: closes every stream on the guest's side, those opened later too.
@@ -379,6 +380,8 @@ enum End {
         socket: Arc<UnixStream>,
         machine: Arc<dyn Apart>,
         id: u32,
+        /// Bytes that were written by this end.
+        sent: AtomicU64,
     },
 }
 
@@ -386,7 +389,7 @@ fn open_apart(machine: &Arc<dyn Apart>, id: u32) -> io::Result<(StreamWriter, St
     let (ours, theirs) = UnixStream::pair()?;
     machine.open(id, Prepared::pipe(theirs.into()))?;
     let socket = Arc::new(ours);
-    let end = || End::Apart { socket: socket.clone(), machine: machine.clone(), id };
+    let end = || End::Apart { socket: socket.clone(), machine: machine.clone(), id, sent: AtomicU64::new(0) };
     Ok((StreamWriter(end()), StreamReader(end())))
 }
 
@@ -406,9 +409,13 @@ impl Write for &StreamWriter {
                 written.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
             }
             End::Apart { .. } if buf.is_empty() => Ok(0),
-            End::Apart { socket, .. } => match send(socket, buf, SendFlags::NOSIGNAL) {
+            End::Apart { socket, sent, .. } => match send(socket, buf, SendFlags::NOSIGNAL) {
                 Err(rustix::io::Errno::CONNRESET) => Err(io::ErrorKind::BrokenPipe.into()),
-                result => Ok(result?),
+                result => {
+                    let count = result?;
+                    sent.fetch_add(count as u64, Relaxed);
+                    Ok(count)
+                }
             },
         }
     }
@@ -433,7 +440,10 @@ impl StreamWriter {
     pub fn is_read(&self) -> bool {
         match &self.0 {
             End::Here { stream, .. } => stream.to_guest.is_read(),
-            End::Apart { machine, id, .. } => machine.is_read(*id),
+            // What is on its way there is in no pipe yet.
+            End::Apart { machine, id, sent, .. } => {
+                machine.bytes_read(*id).is_none_or(|read| read >= sent.load(Relaxed))
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Streams as the two sides see them.
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use wasmlinux_boundary::*;
-use wasmlinux_devices::{Interrupt, Streams};
+use wasmlinux_devices::{Apart, Interrupt, Prepared, Streams};
 
 /// What a poll says of the room in a stream that nothing was written to, or that takes no more: 256
 /// KiB.
@@ -261,4 +261,48 @@ fn a_file_takes_what_the_guest_writes_or_says_why_not() {
     streams.open_file(7, File::open("/").unwrap().into()).unwrap();
     assert_eq!(streams.guest_read(7, &mut [0]), -EISDIR);
     streams.shut();
+}
+
+/// A machine in a process of its own, which has read so many bytes of each stream.
+#[derive(Default)]
+struct Elsewhere {
+    files: Mutex<Vec<Prepared>>,
+    read: Mutex<Option<u64>>,
+}
+
+impl Apart for Elsewhere {
+    fn open(&self, _id: u32, file: Prepared) -> io::Result<()> {
+        self.files.lock().unwrap().push(file);
+        Ok(())
+    }
+
+    fn close(&self, _id: u32) {}
+
+    fn bytes_read(&self, _id: u32) -> Option<u64> {
+        *self.read.lock().unwrap()
+    }
+
+    fn processor_time(&self) -> Option<Duration> {
+        None
+    }
+
+    fn fail(&self, _why: String) {}
+}
+
+#[test]
+fn what_is_on_its_way_to_a_machine_apart_is_not_read() {
+    let machine = Arc::new(Elsewhere::default());
+    let streams = Streams::apart(machine.clone());
+    let (mut writer, _reader) = streams.open(5).unwrap();
+    *machine.read.lock().unwrap() = Some(0);
+    assert!(writer.is_read());
+    writer.write_all(b"four").unwrap();
+    assert!(!writer.is_read());
+    *machine.read.lock().unwrap() = Some(3);
+    assert!(!writer.is_read());
+    *machine.read.lock().unwrap() = Some(4);
+    assert!(writer.is_read());
+    writer.write_all(b"more").unwrap();
+    *machine.read.lock().unwrap() = None;
+    assert!(writer.is_read(), "nobody will read it");
 }

@@ -49,11 +49,11 @@ mod udp;
 mod wire;
 
 pub use backend::Running;
-pub use dial::{Dialer, Local, Remote, serve};
-pub use host::{Refusals, Refused, Share};
+pub use dial::{Denied, Dialer, Local, Remote, serve};
+pub use host::{Kind, Refusals, Refused, Share};
 pub use network::{Network, Ports};
 pub use publish::{Protocol, Publish, PublishError};
-pub use reach::Reach;
+pub use reach::{Kept, Reach};
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

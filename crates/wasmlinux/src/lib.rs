@@ -15,8 +15,9 @@
 //! # }
 //! ```
 //!
-//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug. It runs in this process
-//!   ([`Builder::boot`]) or in one of its own that has given up what it does not need ([`Builder::boot_apart`]).
+//! - [`Machine`] is the computer: [`Machine::builder`] boots one, dropping it pulls the plug. It
+//!   runs in this process ([`Builder::boot`]), or in one of its own that has given up what it does
+//!   not need ([`Builder::boot_apart`]).
 //! - [`Command`] and [`Child`] run programs of the guest, after the model of [`std::process`].
 //! - [`HostTask`] makes system calls on the guest's kernel from here, as a process of its own.
 //!

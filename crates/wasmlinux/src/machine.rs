@@ -203,7 +203,9 @@ impl Builder {
         });
         let computer = Computer::Here(switched_on.inspect_err(|_| streams.shut())?);
         // From here on an error drops the machine, which pulls the plug.
-        Machine { computer, control, console, network: Mutex::new(network), published, refusals }.wait_for_init(files)
+        let kept = None;
+        Machine { computer, control, console, network: Mutex::new(network), published, refusals, kept }
+            .wait_for_init(files)
     }
 
     /// As [`Builder::boot`], but the machine runs in a process of its own, which gives up what it does
@@ -237,7 +239,7 @@ impl Builder {
         let arguments: Vec<_> =
             [first.as_str()].into_iter().chain(self.kernel_args.iter().map(String::as_str)).collect();
         tracing::debug!(memory, process = process.pid(), added = cost.count, "power on");
-        process.start(apart::Given {
+        let kept = process.start(apart::Given {
             memory,
             arguments: &arguments,
             confine,
@@ -246,7 +248,11 @@ impl Builder {
             broker,
         })?;
         let computer = Computer::Apart(process);
-        Machine { computer, control, console, network: Mutex::new(None), published, refusals }.wait_for_init(files)
+        if let Some(kept) = &kept {
+            tracing::debug!("the machine's process could not give up all: {kept}");
+        }
+        Machine { computer, control, console, network: Mutex::new(None), published, refusals, kept }
+            .wait_for_init(files)
     }
 
     /// Checks what was asked for: the memory, what is put into it, and what that takes.
@@ -377,6 +383,7 @@ pub struct Machine {
     network: Mutex<Option<wasmlinux_net::Running>>,
     published: Vec<Publish>,
     refusals: Refusals,
+    kept: Option<String>,
 }
 
 impl Machine {
@@ -523,6 +530,12 @@ impl Machine {
             Computer::Here(machine) => machine.power_off(),
             Computer::Apart(process) => process.power_off(),
         }
+    }
+
+    /// What the host did not let the machine's process give up, and why ([`Builder::boot_apart`]). None if
+    /// it gave up all that it was asked to.
+    pub fn not_given_up(&self) -> Option<&str> {
+        self.kept.as_deref()
     }
 
     /// Stops the process of a machine that has one of its own, with all that runs in the machine, or lets it go on: as a

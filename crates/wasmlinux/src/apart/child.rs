@@ -6,7 +6,7 @@ use crate::{Error, Outcome};
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use wasmlinux_boundary::{Message, Received};
@@ -86,9 +86,16 @@ impl Child {
                 };
                 opened.map_err(|error| error.to_string())?;
             }
-            (START, _) => self.start(asked).map_err(|error| explained(&error))?,
+            (START, _) => {
+                let kept = self.start(asked).map_err(|error| explained(&error))?;
+                done.bytes(FIELD_TEXT, cut(&kept.join("; ")));
+            }
             (CLOSE, _) => self.streams.guest_close(number),
-            (IS_READ, _) => drop(done.words(FIELD_NUMBER, &[self.streams.is_read(number).into()])),
+            (BYTES_READ, _) => {
+                if let Some(read) = self.streams.bytes_read(number) {
+                    done.words(FIELD_BYTES, &words(read));
+                }
+            }
             (STATUS, _) => self.status(&mut done),
             (TRY, _) => {
                 let lines: String = computer::attempts()
@@ -118,7 +125,8 @@ impl Child {
         }
     }
 
-    fn start(&mut self, asked: &Received) -> Result<(), Error> {
+    /// Switches the machine on. Gives what the host did not let this process give up.
+    fn start(&mut self, asked: &Received) -> Result<Vec<String>, Error> {
         const LOST: Error = Error::Protocol("a machine's process without what it needs");
         let memory = number(asked.words(FIELD_MEMORY).map_err(|_| LOST)?);
         let [flags] = asked.words(FIELD_FLAGS).map_err(|_| LOST)?;
@@ -131,8 +139,9 @@ impl Child {
         let base = bundle.initramfs();
         // Looks at files of the host that tell its limits: for the last time.
         let limits = computer::Limits::of(memory);
-        let confinement = Confinement { on: has(FLAG_CONFINED), strict: has(FLAG_STRICT) };
-        confinement.begin(computer::give_up_names)?;
+        let confinement =
+            Arc::new(Confinement { on: has(FLAG_CONFINED), strict: has(FLAG_STRICT), kept: Mutex::default() });
+        confinement.take(computer::give_up_names).map_err(computer::Error::Confine)?;
         let mut bus = Bus::default();
         let mut network = None;
         if has(FLAG_NETWORK) {
@@ -145,7 +154,7 @@ impl Child {
         let cmdline = cmdline(first, &bus, arguments.iter().map(Cow::as_ref))?;
         let network = network.map(Network::start).transpose()?;
         let of_console = events.clone();
-        let datagrams = has(FLAG_DATAGRAMS);
+        let (datagrams, last) = (has(FLAG_DATAGRAMS), confinement.clone());
         let machine = computer::Machine::power_on(computer::Config {
             memory,
             cmdline,
@@ -154,7 +163,7 @@ impl Child {
             cache: None,
             compiler: computer::Compiler::Default,
             broker: Some(code.into()),
-            before_start: Some(Box::new(move || confinement.take(|| computer::give_up_calls(datagrams)))),
+            before_start: Some(Box::new(move || last.take(|| computer::give_up_calls(datagrams)))),
             streams: self.streams.clone(),
             bus: Arc::new(bus),
             console: Box::new(move |text: &[u8]| {
@@ -173,12 +182,13 @@ impl Child {
             move || tell_end(&machine, &events, network)
         })?;
         let streams = self.streams.clone();
-        Ok(thread("orders", move || obey(&machine, &streams, &events))?)
+        thread("orders", move || obey(&machine, &streams, &events))?;
+        Ok(std::mem::take(&mut *confinement.kept.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a socket
-/// and back.
+/// Makes a stream with pipes, whose room the guest is told exactly, and carries what is in it to a
+/// socket and back.
 fn carry(streams: &Arc<Streams>, number: u32, socket: OwnedFd) -> std::io::Result<()> {
     let (mut writer, mut reader) = streams.open(number)?;
     let mut to = UnixStream::from(socket);
@@ -191,29 +201,26 @@ fn carry(streams: &Arc<Streams>, number: u32, socket: OwnedFd) -> std::io::Resul
     })
 }
 
-/// Gives up what was asked for, and says what the host does not let it.
-#[derive(Clone, Copy)]
+/// Gives up what was asked for, and keeps what the host does not let it.
 struct Confinement {
     on: bool,
     strict: bool,
+    /// Why something was not given up.
+    kept: Mutex<Vec<String>>,
 }
 
 impl Confinement {
-    fn take(self, step: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    fn take(&self, step: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         if !self.on {
             return Ok(());
         }
         match step() {
             Err(why) if !self.strict => {
-                tracing::warn!("the machine's process is confined in part only ({why})");
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(why);
                 Ok(())
             }
             result => result,
         }
-    }
-
-    fn begin(self, step: impl FnOnce() -> Result<(), String>) -> Result<(), Error> {
-        self.take(step).map_err(|why| computer::Error::Confine(why).into())
     }
 }
 

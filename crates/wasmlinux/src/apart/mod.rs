@@ -8,8 +8,8 @@
 //!   wasmlinux_net::serve ◄── sockets to the outside ────── the network
 //!   BrokerServer ◄── compiled code ─────────────────────── the programs
 //! ```
-//! What comes from the machine's process is hostile: its words are bounded and checked, what it asks
-//! for is decided here. `docs/confinement.md` has the whole.
+//! What comes from the machine's process is hostile: its words are bounded and checked, and what it
+//! asks for is decided here. `docs/confinement.md` has the whole.
 mod child;
 mod parent;
 
@@ -20,7 +20,8 @@ pub(crate) use parent::{Given, Process, has_been_offered};
 /// how much it is to log.
 const VERB: &str = "be-a-machine";
 
-/// Requests, of which the first five come before the machine is switched on, with a descriptor each.
+/// Requests, of which the first five come before the machine is switched on, each with a
+/// descriptor.
 const PORT: u32 = 1;
 const EVENTS: u32 = 2;
 const SOCKETS: u32 = 3;
@@ -28,7 +29,7 @@ const CODE: u32 = 4;
 const OPEN: u32 = 5;
 const START: u32 = 6;
 const CLOSE: u32 = 7;
-const IS_READ: u32 = 8;
+const BYTES_READ: u32 = 8;
 const STATUS: u32 = 9;
 const TRY: u32 = 10;
 
@@ -50,7 +51,7 @@ const FIELD_NUMBER: u32 = 1;
 const FIELD_CODE: u32 = 2;
 /// Bytes of text.
 const FIELD_TEXT: u32 = 3;
-/// Of START: bytes of memory (two words), and what is what in [`FLAGS`].
+/// Of START: bytes of memory (two words), and what is what in the FLAG_ constants.
 const FIELD_MEMORY: u32 = 4;
 const FIELD_FLAGS: u32 = 5;
 /// The kernel's command line before and after the devices.
@@ -58,6 +59,8 @@ const FIELD_ARGUMENTS: u32 = 6;
 /// Of STATUS: nanoseconds of the processor (two words); oopses and refused programs (two each).
 const FIELD_TIME: u32 = 7;
 const FIELD_COUNTS: u32 = 8;
+/// Of the answer to BYTES_READ: how many (two words); without it the guest reads no more.
+const FIELD_BYTES: u32 = 9;
 
 /// Flags of START: a network; it reaches this host; datagrams are published; how it is confined.
 const FLAG_NETWORK: u32 = 1;

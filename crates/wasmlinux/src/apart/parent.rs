@@ -103,8 +103,8 @@ impl Process {
         self.shared.ask(message, Some(file))
     }
 
-    /// Switches the machine on.
-    pub(crate) fn start(&self, given: Given<'_>) -> Result<(), Error> {
+    /// Switches the machine on. Gives what the host did not let its process give up.
+    pub(crate) fn start(&self, given: Given<'_>) -> Result<Option<String>, Error> {
         let (code, their_code) = Channel::pair()?;
         self.give(CODE, their_code.as_fd(), |_| {})?;
         serve("code", move || given.broker.serve(&code))?;
@@ -129,7 +129,8 @@ impl Process {
         let mut message = Message::new(START, 0);
         message.words(FIELD_MEMORY, &words(given.memory)).words(FIELD_FLAGS, &[flags]);
         message.list(FIELD_ARGUMENTS, given.arguments.iter().map(|text| text.as_bytes()));
-        self.shared.ask(message, None).map(drop)
+        let kept = text(&self.shared.ask(message, None)?);
+        Ok((!kept.is_empty()).then_some(kept))
     }
 
     /// Waits until the machine is off, and the network has delivered what the guest had sent.
@@ -336,10 +337,10 @@ impl Apart for Shared {
         let _ = self.ask(message, None);
     }
 
-    fn is_read(&self, id: u32) -> bool {
-        let mut message = Message::new(IS_READ, 0);
+    fn bytes_read(&self, id: u32) -> Option<u64> {
+        let mut message = Message::new(BYTES_READ, 0);
         message.words(FIELD_NUMBER, &[id]);
-        self.ask(message, None).map_or(Ok([1]), |answer| answer.words(FIELD_NUMBER)) != Ok([0])
+        Some(number(self.ask(message, None).ok()?.words(FIELD_BYTES).ok()?))
     }
 
     fn processor_time(&self) -> Option<Duration> {

@@ -92,6 +92,9 @@ pub(crate) fn run(options: &Run) -> u8 {
     let machine = MACHINE.get_or_init(|| machine);
     // Not the engine's business here, which asked for them by its handlers.
     wasmlinux_machine::end_by_faults();
+    if let Some(kept) = machine.not_given_up() {
+        complain(&format!("this host confines the machine's process in part only: {kept}"));
+    }
     if options.try_to_escape {
         match machine.try_to_escape() {
             Ok(lines) => lines.unwrap_or_default().lines().for_each(complain),

@@ -1,5 +1,5 @@
-//! Compiled code for a machine in a process of its own, which can neither open the cache nor start a
-//! compiler: it asks the process that started it.
+//! Compiled code for a machine in a process of its own, which can neither open the cache nor start
+//! a compiler: it asks the process that started it.
 //!
 //! What is asked for is hostile. The cache is written by the process that answers only, with what
 //! its own compiler has made of the very bytes that the name of the file stands for.
@@ -104,7 +104,7 @@ impl BrokerServer {
     /// [`Error::Compiler`], [`Error::Engine`]
     pub fn new(cache: Option<&Path>, compiler: &Compiler) -> Result<Arc<BrokerServer>, Error> {
         let executable = compiler.resolve()?;
-        let cache = cache.and_then(|path| Cache::open_or_warn(path));
+        let cache = cache.and_then(Cache::open_or_warn);
         Ok(Arc::new(BrokerServer { cache, executable, running: AtomicUsize::new(0) }))
     }
 
