@@ -7,9 +7,10 @@ use crate::{
         time::{self, Alarm},
     },
     mmu::physical::Physical,
+    sync::lock,
 };
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
 };
 use std::time::Duration;
@@ -97,11 +98,11 @@ impl Interrupts {
 
     /// The calling thread is the processor from now on, or nobody is.
     pub(crate) fn set_processor(&self, thread: Option<i32>) {
-        *self.processor.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        *lock(&self.processor) = thread;
     }
 
     fn kick(&self) {
-        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        let processor = *lock(&self.processor);
         // The processor's own thread is in a hypercall, or between tasks: the kernel looks before
         // user code goes on.
         if let Some(thread) = processor.filter(|_| !is_processor(self))
@@ -146,7 +147,7 @@ impl Interrupt for Interrupts {
     }
 
     fn processor_time(&self) -> Option<Duration> {
-        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        let processor = *lock(&self.processor);
         time::of_thread(processor?)
     }
 }

@@ -118,6 +118,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use sync::lock;
 use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Streams, panic_text};
 
 /// A machine that is switched on. It runs on a thread of its own.
@@ -142,7 +143,7 @@ struct Shared {
 
 impl Shared {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outcome)
     }
 
     /// The machine has ended; how, if nobody has said so before.

@@ -14,12 +14,13 @@ use crate::{
     host::process,
     local,
     sizes::{SPACE, STACK_HOST, STACK_WASM},
+    sync::lock,
 };
 use std::{
     cell::RefCell,
     fs,
     sync::{
-        Arc, LazyLock, Mutex, PoisonError, Weak,
+        Arc, LazyLock, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -263,7 +264,7 @@ impl Ledger {
     fn evict(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         // An eighth at once, so that it is not for each mapping.
         let wanted = maps + self.limits.maps / 8;
-        let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let spaces = lock(&self.spaces);
         let cached = || {
             let alive = spaces.iter().filter_map(Weak::upgrade);
             alive.filter(|space| !keep.is_some_and(|keep| std::ptr::addr_eq(keep, &**space)) && space.cached() != 0)
@@ -285,7 +286,7 @@ impl Ledger {
 
     /// An address space whose mappings are counted here.
     pub(crate) fn add_space(&self, space: &Arc<dyn Cached>) {
-        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spaces = lock(&self.spaces);
         if spaces.len() == spaces.capacity() {
             spaces.retain(|space| space.strong_count() != 0);
         }

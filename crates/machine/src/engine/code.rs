@@ -1,12 +1,13 @@
 //! Compiled code: the kernel's and the programs', and what the machine knows about it.
 //!
 //! Compiled code is trusted: whoever can write it can do anything in this process. It comes from
-//! three places: the executable itself (the bundle), a folder that only this user can write
+//! three places: the executable itself (the bundle), a directory that only this user can write
 //! (`cache.rs`), or the compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
     CompileError, Error, KernelError, ProgramError, arch, engine,
     engine::hidden,
     limits::{Charge, TABLE_ENTRY},
+    sync::lock,
 };
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
@@ -15,7 +16,7 @@ use std::{
     fs,
     io::Write,
     ptr::NonNull,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock},
 };
 use wasmlinux_boundary::program as names;
 use wasmlinux_devices::printable;
@@ -148,7 +149,7 @@ unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Mod
         // SAFETY: by this function's contract.
         return unsafe { Module::deserialize(engine, code) };
     }
-    let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut modules = lock(&MODULES);
     if let Some(module) = modules.get(&at) {
         return Ok(module.clone());
     }

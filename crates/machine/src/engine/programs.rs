@@ -6,12 +6,13 @@ use crate::{
     engine::code::{self, Key, Program},
     engine::compiler::{self, Broker, Cancel, Failure},
     error::explained,
+    sync::lock,
 };
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 use wasmlinux_boundary::IRQ_MODULE;
 use wasmlinux_devices::{Interrupt, panic_text};
@@ -77,10 +78,6 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Programs {

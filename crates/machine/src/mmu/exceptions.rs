@@ -21,11 +21,12 @@ use crate::{
     host::memory::{self, Access},
     limits::{self, Charge, Cost},
     sizes,
+    sync::lock,
 };
 use std::{
     io, ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -121,7 +122,7 @@ impl Heap {
     }
 
     fn charges(&self) -> MutexGuard<'_, Vec<Charge>> {
-        self.charges.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.charges)
     }
 
     /// The chunk in which an address lies, if it is in the heap.

@@ -24,13 +24,9 @@ use crate::{
     limits::{self, Charge, Cost},
     local,
     sizes::{STACK_FREE, STACK_HOST, STACK_KERNEL},
+    sync::lock,
 };
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::{cell::Cell, collections::BTreeMap, ops::Range, sync::Mutex};
 use wasmtime::{StackCreator, StackMemory};
 
 /// Bytes below a stack without access.
@@ -98,7 +94,7 @@ pub(crate) fn grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
 }
 
 fn try_grow(sp: usize, limit: usize, need: Need) -> Option<usize> {
-    let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stacks = lock(&IN_USE);
     let (bottom, stack) = stacks.range_mut(..=sp).next_back().filter(|(_, stack)| sp < stack.top)?;
     let ledger = limits::current()?;
     let end = bottom + STACK_HOST;
@@ -155,7 +151,7 @@ pub(crate) fn entry_limit(limit: usize) -> usize {
 /// # Safety
 /// The task sleeps with this stack pointer, and has no frame further below than [`SLEEP`] bytes.
 pub(crate) unsafe fn trim(bottom: usize, sp: usize) -> Option<usize> {
-    let mut stacks = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stacks = lock(&IN_USE);
     let stack = stacks.get_mut(&bottom).filter(|stack| (bottom..stack.top).contains(&sp))?;
     let limit = ((sp - SLEEP - ENTRY) & !4095).min(stack.top - STACK_FREE);
     if limit < stack.paid + STEP {
@@ -191,7 +187,7 @@ pub(crate) fn set_grown(bottom: usize) {
 pub(crate) unsafe fn shrink() {
     let bottom = GROWN.replace(0);
     if bottom != 0
-        && let Some(stack) = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&bottom)
+        && let Some(stack) = lock(&IN_USE).get_mut(&bottom)
     {
         // SAFETY: part of the stack, below all frames.
         unsafe { discard(bottom, stack.top - STACK_FREE) };
@@ -213,13 +209,13 @@ pub(crate) struct Stacks;
 // SAFETY: every stack is page-aligned, zero or reused within this process, with a guard below.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, _zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = lock(&FREE).pop();
         let mapping = match free {
             Some(mapping) if mapping.size == size => mapping,
             _ => Mapping::new(size)?,
         };
         let stack = InUse::new(mapping.top());
-        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(mapping.bottom(), stack);
+        lock(&IN_USE).insert(mapping.bottom(), stack);
         Ok(Box::new(Stack(Some(mapping))))
     }
 }
@@ -284,8 +280,8 @@ unsafe impl StackMemory for Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let Some(mapping) = self.0.take() else { return };
-        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.bottom());
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        lock(&IN_USE).remove(&mapping.bottom());
+        let mut free = lock(&FREE);
         if free.len() < KEEP {
             // SAFETY: nobody runs on it: it was the engine's until now.
             unsafe { discard(mapping.bottom(), mapping.top() - KEEP_RESIDENT) };

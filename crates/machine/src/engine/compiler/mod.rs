@@ -14,7 +14,7 @@ mod worker;
 pub use broker::{Broker, BrokerServer};
 pub use worker::compile_if_asked;
 
-use crate::{CompileError, Error, ProgramError, ResourceError, UnavailableError, engine};
+use crate::{CompileError, Error, ProgramError, ResourceError, UnavailableError, engine, sync::lock};
 use std::{
     fs, io,
     io::{Read, Write},
@@ -22,7 +22,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream, unix::process::CommandExt, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -122,7 +122,7 @@ struct Cancelling {
 
 impl Cancel {
     fn lock(&self) -> MutexGuard<'_, Cancelling> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The compiler ends soon, or does not begin.

@@ -1,12 +1,12 @@
 //! The other side: a process that compiles one program and ends.
 use super::{CODE, OTHER_VERSION, REFUSED};
-use crate::{CompileError, ProgramError, engine, host::process};
+use crate::{CompileError, ProgramError, engine, host::process, sync::lock};
 use std::{
     fs,
     io::{self, Read, Write},
     os::{fd::FromRawFd, unix::fs::FileTypeExt, unix::net::UnixStream},
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -104,7 +104,7 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 
 fn compile(wasm: Vec<u8>) -> Result<Vec<u8>, ProgramError> {
     std::panic::set_hook(Box::new(|info| {
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string().replace('\n', " ");
+        *lock(&PANIC) = info.to_string().replace('\n', " ");
     }));
     let compile = move || {
         let wasmlinux_module::Program { module, .. } = wasmlinux_module::check(&wasm)?;
@@ -115,7 +115,7 @@ fn compile(wasm: Vec<u8>) -> Result<Vec<u8>, ProgramError> {
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(compile);
     let thread = thread.map_err(CompileError::Thread)?;
     thread.join().unwrap_or_else(|_| {
-        let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = lock(&PANIC);
         Err(CompileError::Panic(what.clone()).into())
     })
 }
