@@ -29,6 +29,9 @@ use std::{
 };
 use wasmtime::{AsContextMut, Error, Global, Instance, InstancePre, ResourceLimiter, Result, RootScope, Store, Val};
 
+#[cfg(test)]
+mod tests;
+
 /// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
 const POOL: usize = 32;
 /// Program instances that a Store may come to hold: they are freed with it only.

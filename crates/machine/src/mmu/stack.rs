@@ -343,4 +343,92 @@ mod tests {
         assert!(ledger.charge(rest).is_some());
         limits::set_current(None);
     }
+
+    /// The first ones that come back are kept, and the latest of them is used first.
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let stacks: Vec<_> = (0..KEEP + 2).map(|_| new()).collect();
+        let ranges: Vec<_> = stacks.iter().map(|stack| stack.range()).collect();
+        let in_use = |range: &Range<usize>| lock(&IN_USE).contains_key(&range.start);
+        assert!(ranges.iter().all(in_use));
+        stacks.into_iter().for_each(drop);
+        let free: Vec<_> = lock(&FREE).iter().map(|mapping| mapping.bottom()..mapping.top()).collect();
+        assert_eq!(free, ranges[..KEEP]);
+        assert!(!ranges.iter().any(in_use));
+        assert_eq!(new().range(), ranges[KEEP - 1]);
+        // One of another size is made.
+        let smaller = Stacks.new_stack(STACK_HOST, true).unwrap();
+        assert_eq!(smaller.range().len(), STACK_HOST);
+    }
+
+    /// Whatever happened on a stack, the next task on it has what every task has.
+    #[test]
+    fn a_stack_begins_anew() {
+        let ledger = limits::Ledger::new(64 << 20);
+        limits::set_current(Some(ledger.clone()));
+        let all = Cost { stacks: 64 << 20, ..Cost::default() };
+        let stack = new();
+        let (range, first) = (stack.range(), stack.top() as usize - STACK_FREE);
+        let paid = grow(first + 64, first, Need::User).unwrap();
+        let debt = grow(paid + 64, paid, Need::Kernel).unwrap();
+        assert!(debt < paid && ledger.charge(all).is_none());
+        drop(stack);
+        assert!(ledger.charge(all).is_some());
+        let stack = new();
+        assert_eq!(stack.range(), range);
+        let again = &lock(&IN_USE)[&range.start];
+        assert_eq!((again.limit, again.paid, again.charges.len(), again.debt.is_none()), (first, first, 0, true));
+        limits::set_current(None);
+    }
+
+    /// A stack grows down to what is the host's, and the kernel is not entered without room for it.
+    #[test]
+    fn growth_has_an_end() {
+        limits::set_current(Some(limits::Ledger::new(1 << 30)));
+        let stack = new();
+        let end = stack.range().start + STACK_HOST;
+        let mut limit = stack.top() as usize - STACK_FREE;
+        while let Some(lower) = grow(limit + 64, limit, Need::User) {
+            assert!(lower < limit);
+            limit = lower;
+        }
+        assert!((end..end + STEP).contains(&limit), "{} above the end", limit - end);
+        while let Some(lower) = grow(limit + 64, limit, Need::Kernel) {
+            assert!(lower < limit);
+            limit = lower;
+        }
+        assert_eq!(limit, end);
+        assert!(grow(end + STACK_KERNEL - 1, limit, Need::Entry).is_none());
+        assert!(grow(end + STACK_KERNEL, limit, Need::Entry).is_some());
+        limits::set_current(None);
+    }
+
+    /// A task that sleeps keeps what it needs.
+    #[test]
+    fn a_sleeping_stack_is_trimmed() {
+        let ledger = limits::Ledger::new(64 << 20);
+        limits::set_current(Some(ledger.clone()));
+        let stack = new();
+        let (bottom, top) = (stack.range().start, stack.top() as usize);
+        let mut limit = top - STACK_FREE;
+        while limit > top - (8 << 20) {
+            limit = grow(limit + 64, limit, Need::User).unwrap();
+        }
+        let word = |below: usize| stack.top().wrapping_sub(below).cast::<u64>();
+        // SAFETY: within the stack, on which nobody runs.
+        unsafe { [64 << 10, 1 << 20, 4 << 20].into_iter().for_each(|below| word(below).write(7)) };
+        let sp = top - (2 << 20);
+        // SAFETY: nobody runs on it: so it sleeps wherever one likes.
+        let trimmed = unsafe { trim(bottom, sp) }.unwrap();
+        assert!(limit < trimmed && trimmed < sp - SLEEP);
+        // SAFETY: as above.
+        let words = unsafe { [64 << 10, 1 << 20, 4 << 20].map(|below| word(below).read()) };
+        assert_eq!(words, [7, 7, 0]);
+        let kept = top - STACK_FREE - trimmed;
+        assert!(ledger.charge(Cost { stacks: (64 << 20) - kept, ..Cost::default() }).is_some());
+        assert!(ledger.charge(Cost { stacks: (64 << 20) - kept + 1, ..Cost::default() }).is_none());
+        // SAFETY: as above. There is nothing more to be had.
+        assert_eq!(unsafe { trim(bottom, sp) }, None);
+        limits::set_current(None);
+    }
 }
