@@ -83,22 +83,10 @@ impl System {
         lock(&self.spaces).insert(pgd, space);
     }
 
-    pub(crate) fn space_flush(&self, pgd: u32, start: u32, end: u32) {
+    /// Calls `f` with the address space of a page directory, once it has one.
+    pub(crate) fn with_space(&self, pgd: u32, f: impl FnOnce(&Space)) {
         if let Some(space) = lock(&self.spaces).get(&pgd) {
-            space.flush(start, end);
-        }
-    }
-
-    /// Maps what will be written next, if it can be.
-    pub(crate) fn space_load(&self, pgd: u32, address: u32) {
-        if let Some(space) = lock(&self.spaces).get(&pgd) {
-            space.map(address, true);
-        }
-    }
-
-    pub(crate) fn space_protect(&self, pgd: u32) {
-        if let Some(space) = lock(&self.spaces).get(&pgd) {
-            space.protect();
+            f(space);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     engine,
     limits::{Cost, TASK_ADDRESS, TASK_MAPS},
     local,
+    mmu::space::Space,
     trap::{self, Thrown},
 };
 use std::sync::OnceLock;
@@ -74,7 +75,7 @@ fn timer_set(task: &TaskData, nanoseconds: u64) -> Result<bool> {
 fn devices(linker: &mut Linker<TaskData>) -> Result<()> {
     let m = IMPORT_MODULE;
     linker.func_wrap(m, "console_write", console_write)?;
-    linker.func_wrap(m, "clock_monotonic", |caller: Kernel<'_>| caller.data().system.clock.now())?;
+    linker.func_wrap(m, "clock_monotonic", |caller: Kernel<'_>| caller.data().clock.now())?;
     linker.func_wrap(m, "clock_realtime", clock::realtime)?;
     // What a device has to do takes more stack than a task has, so the processor's loop does it.
     linker.func_wrap_async(m, "timer_set", |caller: Kernel<'_>, (nanoseconds,): (u64,)| {
@@ -137,11 +138,16 @@ fn tasks(linker: &mut Linker<TaskData>) -> Result<()> {
         caller.data().system.board.physical.bring_in(std::iter::once(range));
     })?;
     linker.func_wrap(m, "tlb_flush", |caller: Kernel<'_>, pgd: u32, start: u32, end: u32| {
-        caller.data().system.space_flush(pgd, start, end);
+        caller.data().with_space(pgd, |space| space.flush(start, end));
     })?;
-    linker.func_wrap(m, "tlb_protect", |caller: Kernel<'_>, pgd: u32| caller.data().system.space_protect(pgd))?;
+    linker.func_wrap(m, "tlb_protect", |caller: Kernel<'_>, pgd: u32| {
+        caller.data().with_space(pgd, Space::protect);
+    })?;
+    // What will be written next is mapped, if it can be.
     linker.func_wrap(m, "tlb_load", |caller: Kernel<'_>, pgd: u32, address: u32| {
-        caller.data().system.space_load(pgd, address);
+        caller.data().with_space(pgd, |space| {
+            space.map(address, true);
+        });
     })?;
     linker.func_wrap(m, "mm_destroy", |caller: Kernel<'_>, pgd: u32| caller.data().system.space_destroy(pgd))?;
     Ok(())

@@ -13,6 +13,7 @@
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
 //! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
+    cpu::clock::Monotonic,
     cpu::processor::Processor,
     cpu::start::Image,
     engine::code::Program,
@@ -45,6 +46,8 @@ const TABLE: usize = 1 << 18;
 /// What the Store of a task holds beside its instances: what host functions know.
 pub(crate) struct TaskData {
     pub(crate) system: Arc<System>,
+    /// The machine's: programs read it all the time.
+    pub(crate) clock: Monotonic,
     /// The one that runs the task.
     pub(crate) processor: Arc<ThreadBound<Processor>>,
     /// Weak, as the pool holds Stores.
@@ -67,6 +70,7 @@ impl TaskData {
     pub(crate) fn new(pool: &Arc<Pool>) -> TaskData {
         TaskData {
             system: pool.system.clone(),
+            clock: pool.system.clock,
             processor: pool.processor.clone(),
             pool: Arc::downgrade(pool),
             charges: Vec::new(),
@@ -75,6 +79,15 @@ impl TaskData {
             space: None,
             globals: Arc::default(),
             stack_pointer: None,
+        }
+    }
+
+    /// Calls `f` with the address space of a page directory, once it has one: mostly the task's own,
+    /// which need not be looked for.
+    pub(crate) fn with_space(&self, pgd: u32, f: impl FnOnce(&Space)) {
+        match &self.space {
+            Some(space) if space.is_of(pgd) => f(space),
+            _ => self.system.with_space(pgd, f),
         }
     }
 

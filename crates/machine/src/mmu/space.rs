@@ -239,6 +239,12 @@ impl Space {
         self.pgd.load(Relaxed) != 0
     }
 
+    /// Whether it is that page directory's.
+    #[inline]
+    pub(crate) fn is_of(&self, pgd: u32) -> bool {
+        pgd != 0 && self.pgd.load(Relaxed) == pgd
+    }
+
     /// Whether it is or was last a copy made by fork().
     pub(crate) fn is_fork(&self) -> bool {
         self.is_fork.load(Relaxed)
