@@ -82,8 +82,8 @@ impl TaskData {
         }
     }
 
-    /// Calls `f` with the address space of a page directory, once it has one: mostly the task's own,
-    /// which need not be looked for.
+    /// Calls `f` with the address space of a page directory, once it has one: mostly the task's
+    /// own, which need not be looked for.
     pub(crate) fn with_space(&self, pgd: u32, f: impl FnOnce(&Space)) {
         match &self.space {
             Some(space) if space.is_of(pgd) => f(space),
