@@ -1,7 +1,7 @@
-//! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves them.
+//! What is soldered on: memory with the kernel in it, interrupt lines, as a boot loader leaves
+//! them.
 use crate::{
-    Config, Error,
-    cpu::store::TaskData,
+    Config, Error, KernelError,
     engine::kernel_code::KernelCode,
     host::process,
     interrupt::Interrupts,
@@ -14,9 +14,10 @@ use std::sync::Arc;
 use wasmlinux_boundary as boundary;
 use wasmlinux_boundary::{WASM_PAGE, boot_info, kernel as names, program::HEAP_BASE};
 use wasmlinux_devices::GuestMemory;
-use wasmtime::{InstancePre, Linker};
+use wasmtime::Module;
 
-/// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to reach `/init`, in bytes.
+/// Memory that a kernel needs beside its image and the initramfs (twice: packed and unpacked) to
+/// reach `/init`, in bytes.
 const MEMORY_SPARE: u64 = 24 << 20;
 
 /// A kernel's first tables lie below the initramfs: about this share of memory.
@@ -31,7 +32,7 @@ pub(crate) struct Board {
     _reserved: Charge,
     pub(crate) physical: Arc<Physical>,
     pub(crate) format: Format,
-    pub(crate) kernel: InstancePre<TaskData>,
+    pub(crate) kernel: Module,
     pub(crate) oops_buffer: u32,
     interrupts: Arc<Interrupts>,
     pub(crate) reports: Arc<Reports>,
@@ -40,8 +41,8 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// `linker` has what the kernel imports.
-    pub(crate) fn new(config: &Config, linker: &Linker<TaskData>) -> Result<Board, Error> {
+    /// As a boot loader leaves it.
+    pub(crate) fn new(config: &Config) -> Result<Board, Error> {
         let guest = &config.guest;
         let heap_base = u64::from(guest.symbol(HEAP_BASE)?);
         let initramfs: u64 = config.initramfs.iter().map(|part| part.len().next_multiple_of(4) as u64).sum();
@@ -61,10 +62,10 @@ impl Board {
         let initrd_start = (size - initramfs) & !u64::from(WASM_PAGE - 1);
         let below = initrd_start.saturating_sub(size / EARLY_SHARE);
         physical.bring_in(vec![0..(heap_base + IMAGE_AFTER) as usize, below as usize..size as usize]);
-        let kernel = linker.instantiate_pre(&guest.kernel()?)?;
+        let kernel = guest.kernel()?;
         let put = |at: u32, bytes: &[u8]| {
             let put = physical.write(at, bytes);
-            put.ok_or_else(|| Error::Kernel(format!("its data at {at:#x} is outside memory")))
+            put.ok_or(KernelError::Data(at))
         };
         // .bss is clear because the memory is new.
         for (at, bytes) in guest.kernel_data() {
@@ -73,18 +74,15 @@ impl Board {
         let info = guest.symbol(boundary::BOOT_INFO)?;
         let oops_buffer = guest.symbol(names::OOPS_BUFFER)?;
         put(oops_buffer, &[0; boundary::OOPS_BUFFER as usize])?;
-        let code = KernelCode::new(kernel.module())?;
+        let code = KernelCode::new(&kernel)?;
         let interrupts = Arc::new(Interrupts::new(physical.clone(), info, code)?);
         let read = |offset| physical.read_u32(info + offset).unwrap_or(0);
         let version = read(boot_info::VERSION);
         if version != boundary::MACHINE_VERSION {
-            return Err(Error::Kernel(format!(
-                "made for version {version} of the machine, not {}",
-                boundary::MACHINE_VERSION
-            )));
+            return Err(KernelError::Version { kernel: version, machine: boundary::MACHINE_VERSION }.into());
         }
         let format = Format::new(read(boot_info::PAGE_SHIFT), read(boot_info::PGDIR_SHIFT));
-        let format = format.ok_or_else(|| Error::Kernel("impossible page tables".into()))?;
+        let format = format.ok_or(KernelError::PageTables)?;
 
         let word = |offset, value: u32| put(info + offset, &value.to_le_bytes());
         word(boot_info::MEMORY_SIZE, size as u32)?;

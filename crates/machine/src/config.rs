@@ -19,7 +19,8 @@ pub struct Config {
     pub initramfs: Vec<Cow<'static, [u8]>>,
     /// The kernel, and the compiled code of programs that came with it.
     pub guest: Guest,
-    /// A folder for the compiled code of other programs, made if absent; without one they are compiled at each boot.
+    /// A directory for the compiled code of other programs, made if absent; without one they are
+    /// compiled at each boot.
     pub cache: Option<PathBuf>,
     /// Where those are compiled.
     pub compiler: Compiler,

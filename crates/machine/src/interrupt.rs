@@ -1,15 +1,16 @@
 //! Interrupt lines, and the signal that makes the processor look at them.
 use crate::{
-    Error, Outcome,
+    KernelError, Outcome,
     engine::kernel_code::KernelCode,
     host::{
         signals,
         time::{self, Alarm},
     },
     mmu::physical::Physical,
+    sync::lock,
 };
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
 };
 use std::time::Duration;
@@ -25,7 +26,8 @@ thread_local! {
 /// This thread is the processor of a machine.
 ///
 /// # Safety
-/// The machine's is null, or valid until the next call. No code of the guest runs on this thread without.
+/// `interrupts` is null, or valid until the next call; while it is null, no code of the guest runs
+/// on this thread.
 pub(crate) unsafe fn set_processor(interrupts: *const Interrupts, timer: Alarm) {
     PROCESSOR.set((interrupts, timer));
 }
@@ -50,18 +52,20 @@ pub(crate) struct Interrupts {
     unplugged: AtomicBool,
     /// As what it was unplugged.
     end: OnceLock<Outcome>,
-    /// The signal was sent to the processor, and its handler has not run since. Handlers may be interrupted: as many frames as
-    /// signals would lie on the stack of a processor that its host has let wait.
+    /// The signal was sent to the processor, and its handler has not run since, so it is not sent
+    /// again: a handler can be interrupted, and each signal would put a frame on the stack of a
+    /// processor that the host lets wait.
     kicked: AtomicBool,
     /// The thread that is the processor, while there is one.
     processor: Mutex<Option<i32>>,
 }
 
 impl Interrupts {
-    /// An error if there is no `boot_info` at this physical address, as it must lie in memory and be aligned to words.
-    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, Error> {
+    /// An error if there is no `boot_info` at this physical address, as it must lie in memory and
+    /// be aligned to words.
+    pub(crate) fn new(physical: Arc<Physical>, boot_info: u32, kernel: KernelCode) -> Result<Interrupts, KernelError> {
         if !boot_info.is_multiple_of(4) || physical.copy(boot_info, boot_info::SIZE).is_none() {
-            return Err(Error::Kernel(format!("boot_info cannot be at {boot_info:#x}")));
+            return Err(KernelError::BootInfo(boot_info));
         }
         let (unplugged, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
         let (end, processor) = (OnceLock::new(), Mutex::new(None));
@@ -94,12 +98,13 @@ impl Interrupts {
 
     /// The calling thread is the processor from now on, or nobody is.
     pub(crate) fn set_processor(&self, thread: Option<i32>) {
-        *self.processor.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        *lock(&self.processor) = thread;
     }
 
     fn kick(&self) {
-        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
-        // The processor's own thread is in a hypercall, or between tasks: the kernel looks before user code goes on.
+        let processor = *lock(&self.processor);
+        // The processor's own thread is in a hypercall, or between tasks: the kernel looks before
+        // user code goes on.
         if let Some(thread) = processor.filter(|_| !is_processor(self))
             && !self.kicked.swap(true, SeqCst)
             && !signals::interrupt(thread)
@@ -142,7 +147,7 @@ impl Interrupt for Interrupts {
     }
 
     fn processor_time(&self) -> Option<Duration> {
-        let processor = *self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        let processor = *lock(&self.processor);
         time::of_thread(processor?)
     }
 }

@@ -1,13 +1,14 @@
 //! The computer that the WebAssembly Linux kernel runs on.
 //!
-//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. All `unsafe` code of the
-//! project is here.
+//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. All `unsafe`
+//! code of the project is here.
 //!
 //! ```text
 //!  Machine ──starts──> a thread: cpu/run.rs, the processor
 //!                        │ polls the future of the current task
 //!                        ▼
-//!  cpu/     a processor: its state and loop, tasks and their instances, what the kernel imports
+//!  system   what belongs to the machine, whichever processor looks at it
+//!  cpu/     a processor: what it has, its loop, tasks and their instances, what the kernel imports
 //!  trap/    signal handlers that inject kernel calls into user code
 //!  engine/  compiled code: the engine, programs, the compiler's processes, what is kept
 //!  mmu/     physical memory, user address spaces, native stacks, heaps for exceptions
@@ -22,9 +23,10 @@
 //!  cpu::hypercall
 //!  cpu::task
 //!  cpu::instance
-//!  cpu::state
-//!  board
 //!  cpu::store
+//!  cpu::processor
+//!  system
+//!  board
 //!  cpu::start
 //!  config
 //!  trap
@@ -46,6 +48,7 @@
 //!  local
 //!  reports
 //!  error
+//!  sync
 //!  sizes
 //!  host
 //!  arch
@@ -53,21 +56,24 @@
 //! Within `trap`, `host` and `engine::compiler` files of one matter import each other.
 //!
 //! # State
-//! What exists beside what is passed as an argument, and who may touch it. "Processor" is the machine's thread; a "handler" is a
-//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's thread, so host functions do.
+//! What exists, and who may touch it. "Processor" is the machine's thread; a "handler" is a
+//! signal's on that thread, and may come at any instruction of it. Tasks run on the processor's
+//! thread, so host functions do: they find the machine, the processor and the pool in their Store's
+//! data (`cpu::store::TaskData`), everybody else is given them. State of a thread is only what
+//! handlers and the engine's callbacks need, who are given nothing.
 //!
 //! | state | of | read | written |
 //! | --- | --- | --- | --- |
-//! | `cpu::state::CPU`: the processor and what is plugged in | thread | processor, never a handler: it is borrowed | processor |
+//! | `system::System`: address spaces, programs, what tasks will run, the console | machine, locks | processor, never a handler: it may have interrupted who has the lock | processor |
+//! | `cpu::processor::Processor`: task, request, timer | processor, cells that check the thread | processor, never a handler | processor |
+//! | `cpu::store::Pool`: instances for reuse | processor, a lock | processor | processor |
 //! | `cpu::run::TASKS`: those that are not polled | thread | processor; a handler for whose task a stack must grow, to trim others | processor |
-//! | `cpu::state::LEAVE`, `NO_FRAMES` | thread | processor | processor |
-//! | `cpu::store::READY`: the pool of instances | thread | processor | processor |
-//! | `cpu::clock::POWER_ON` | thread | processor | processor, once |
 //! | `trap::CURRENT`: the task whose program may run | thread | processor, handlers | processor |
 //! | `trap::leave::CAUSE` | thread | processor | handlers |
 //! | `trap::overflow::KERNEL`, `KERNEL_CODE` | thread | handlers | processor; handlers the second, once |
 //! | `interrupt::PROCESSOR`: whose processor this thread is | thread | any thread, of itself; handlers | processor |
 //! | `local::*`: limits of the running task's stack | thread | processor, handlers | processor, handlers |
+//! | `sync::NUMBER` | thread | processor | who makes what is bound to its thread |
 //! | `limits::CURRENT`: the ledger | thread | processor, handlers | processor |
 //! | `mmu::linear::NEXT`, `HEAP`: what the engine is to get | thread | processor | processor |
 //! | `mmu::stack::GROWN` | thread | processor, handlers | processor, handlers |
@@ -94,12 +100,16 @@ mod local;
 mod mmu;
 mod reports;
 mod sizes;
+mod sync;
+mod system;
 mod trap;
 
 pub use config::{BeforeStart, Config, ConsoleSink};
 pub use engine::code::{Guest, KernelImage, compile_kernel, compile_program};
 pub use engine::compiler::{Broker, BrokerServer, Compiler, compile_if_asked};
-pub use error::{Cause, Error, Failure, Outcome, ProgramError, explained};
+pub use error::{
+    Cause, CompileError, Error, Failure, KernelError, Outcome, ProgramError, ResourceError, UnavailableError, explained,
+};
 pub use host::confine::{Confine, attempts, end_by_faults, give_up_calls, give_up_names, settle};
 pub use limits::Limits;
 
@@ -110,6 +120,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use sync::lock;
 use wasmlinux_devices::{Bus, GuestMemory, Interrupt, Panic, Streams};
 
 /// A machine that is switched on. It runs on a thread of its own.
@@ -117,8 +128,9 @@ pub struct Machine {
     shared: Arc<Shared>,
 }
 
-/// How long the machine's thread may take to end once the plug is pulled: what the guest runs is left within a millisecond, but the
-/// thread may be in work of the host's that takes as long as it takes, a writer of the console's messages that blocks for instance.
+/// How long the machine's thread may take to end once the plug is pulled: what the guest runs is
+/// left within a millisecond, but the thread may be in work of the host's that takes as long as it
+/// takes, a writer of the console's messages that blocks for instance.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// What the machine's thread and its owner share.
@@ -133,7 +145,7 @@ struct Shared {
 
 impl Shared {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outcome)
     }
 
     /// The machine has ended; how, if nobody has said so before.
@@ -157,8 +169,8 @@ impl Shared {
         outcome.clone()
     }
 
-    /// After [`GRACE`] the machine has ended, whatever its thread still does. When that comes to an end it gives back what the machine
-    /// had: it is the only one that can.
+    /// After [`GRACE`] the machine has ended, whatever its thread still does. When that comes to an
+    /// end it gives back what the machine had: it is the only one that can.
     fn abandon(&self) {
         if self.wait_until(Some(Instant::now() + GRACE)).is_none() {
             tracing::warn!("the machine's thread is busy with work of the host: it is left alone");
@@ -179,7 +191,9 @@ impl Machine {
         trap::install();
         // What was named must be there.
         config.compiler.resolve()?;
-        let board = board::Board::new(&config, cpu::hypercall::linker()?)?;
+        let board = board::Board::new(&config)?;
+        let kernel = cpu::hypercall::linker()?.instantiate_pre(&board.kernel);
+        let kernel = kernel.map_err(|error| KernelError::Imports(error.into()))?;
         let interrupts = board.interrupts();
         let shared = Arc::new(Shared {
             outcome: Mutex::default(),
@@ -201,13 +215,13 @@ impl Machine {
             .name("machine".into())
             .stack_size(8 << 20)
             .spawn(move || {
-                let run = || cpu::run::run(board, config, |outcome| of_thread.end(outcome));
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                    of_thread.interrupts.set_processor(None);
-                    of_thread.end(Outcome::Failed(Panic::caught(&*panic).into()));
-                    // If it panics again, what is left is lost, and nobody else has it.
-                    let _ = catch_unwind(cpu::run::clear);
-                }
+                let mut on = None;
+                let run = || cpu::run::run(board, kernel, config, &mut on);
+                let outcome = catch_unwind(AssertUnwindSafe(run));
+                of_thread.interrupts.set_processor(None);
+                of_thread.end(outcome.unwrap_or_else(|panic| Outcome::Failed(Panic::caught(&*panic).into())));
+                // If it panics, or panics again, what is left is lost, and nobody else has it.
+                let _ = catch_unwind(AssertUnwindSafe(|| cpu::run::clear(on)));
             })
             .map_err(Error::Thread)?;
         Ok(Machine { shared })
@@ -242,9 +256,11 @@ impl Machine {
         self.shared.reports.refusals()
     }
 
-    /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns at once, and the machine is off
-    /// within a second; [`Machine::wait`] tells when. (If the machine's thread is in work of the host's that does not end, such as
-    /// a [`Config::console`] that blocks, the machine counts as off all the same, and its memory is given back when that work ends.)
+    /// Pulls the plug: the guest gets no time to do anything, not even a kernel that hangs. Returns
+    /// at once, and the machine is off within a second; [`Machine::wait`] tells when. (If the
+    /// machine's thread is in work of the host's that does not end, such as a [`Config::console`]
+    /// that blocks, the machine counts as off all the same, and its memory is given back when that
+    /// work ends.)
     pub fn power_off(&self) {
         if self.shared.outcome().is_some() {
             return;

@@ -1,7 +1,9 @@
-//! The ledger of what a machine takes of the host, and the shares that it may take: `docs/limits.md` has the table.
+//! The ledger of what a machine takes of the host, and the shares that it may take:
+//! `docs/limits.md` has the table.
 //!
-//! Who asks for something beyond its share gets ENOMEM or EAGAIN, after what is only kept for speed was given back: nothing here ends
-//! the host's process. What is charged is an upper bound of what the host sees, never an estimate.
+//! Who asks for something beyond its share gets ENOMEM or EAGAIN, after what is only kept for speed
+//! was given back: nothing here ends the host's process. What is charged is an upper bound of what
+//! the host sees, never an estimate.
 //!
 //! ```text
 //!  HOST     what this process may take: vm.max_map_count, RLIMIT_AS, RLIMIT_NOFILE, less what it had at start
@@ -12,18 +14,19 @@ use crate::{
     host::process,
     local,
     sizes::{SPACE, STACK_HOST, STACK_WASM},
+    sync::lock,
 };
 use std::{
     cell::RefCell,
     fs,
     sync::{
-        Arc, LazyLock, Mutex, PoisonError, Weak,
+        Arc, LazyLock, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
-/// Mappings left to what is not counted: allocator, threads, files of compiled code, libraries loaded later, and stacks and Stores that
-/// are kept for reuse.
+/// Mappings left to what is not counted: allocator, threads, files of compiled code, libraries
+/// loaded later, and stacks and Stores that are kept for reuse.
 const MAPS_APART: usize = 2048;
 /// And bytes of address space: stacks and Stores that are kept for reuse have 6 GiB of it.
 const ADDRESS_APART: u64 = 7 << 30;
@@ -32,10 +35,12 @@ const ADDRESS_MAX: u64 = 96 << 40;
 /// The host's `vm.max_map_count` where it does not say.
 const MAP_COUNT: usize = 65_530;
 
-/// Of a task with its Store: a stack and its guard, the heap for exceptions and its rest, two large blocks of the allocator.
+/// Of a task with its Store: a stack and its guard, the heap for exceptions and its rest, two large
+/// blocks of the allocator.
 pub(crate) const TASK_MAPS: usize = 6;
 pub(crate) const TASK_ADDRESS: u64 = (STACK_WASM + STACK_HOST) as u64 + (2 << 20);
-/// Of an address space in which nothing is mapped: both halves of its reservation, and what a neighbour splits.
+/// Of an address space in which nothing is mapped: both halves of its reservation, and what a
+/// neighbour splits.
 pub(crate) const SPACE_MAPS: usize = 3;
 pub(crate) const SPACE_ADDRESS: u64 = 2 * SPACE as u64;
 /// Of a program's code in memory.
@@ -66,13 +71,15 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
 static MAPS: AtomicUsize = AtomicUsize::new(0);
 static ADDRESS: AtomicU64 = AtomicU64::new(0);
 
-/// What a machine may take of the host at most. All of it follows from the size of its memory and the limits of this process.
+/// What a machine may take of the host at most. All of it follows from the size of its memory and
+/// the limits of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Tasks, the kernel's own too.
     pub tasks: usize,
-    /// Host mappings (`vm.max_map_count`): tasks and address spaces have three quarters, the rest is for their pages.
+    /// Host mappings (`vm.max_map_count`): tasks and address spaces have three quarters, the rest
+    /// is for their pages.
     pub maps: usize,
     /// Bytes of address space (RLIMIT_AS).
     pub address: u64,
@@ -95,7 +102,8 @@ impl Limits {
         let files = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
         let sockets = process::limit(process::RLIMIT_NOFILE).saturating_sub(files + FILES_APART).min(memory >> 14);
         Limits {
-            // As many as the kernel allows itself by default, which is a task for 128 KiB, and its own threads.
+            // As many as the kernel allows itself by default, which is a task for 128 KiB, and its
+            // own threads.
             tasks: (bytes >> 17) + 128,
             // A page of the host's page tables for each makes as much as the memory, at most.
             maps: HOST.maps.min(bytes >> 12),
@@ -109,9 +117,11 @@ impl Limits {
     }
 }
 
-/// Descriptors left to what is not counted: files of compiled code while they are read, the library's own.
+/// Descriptors left to what is not counted: files of compiled code while they are read, the
+/// library's own.
 const FILES_APART: u64 = 64;
-/// Compiled code that any machine may have in memory, in bytes: a program or two that are as large as any.
+/// Compiled code that any machine may have in memory, in bytes: a program or two that are as large
+/// as any.
 const CODE_MIN: usize = 512 << 20;
 
 /// What something takes.
@@ -243,8 +253,9 @@ impl Ledger {
         self.used.maps.load(Relaxed) + maps <= self.limits.maps && MAPS.load(Relaxed) + maps <= HOST.maps
     }
 
-    /// Whether so many mappings can be made: if not at once, after other address spaces than `keep` were flushed, those first whose
-    /// last lookup is the longest ago. Async-signal-safe where a program's access has faulted.
+    /// Makes room for so many mappings, if need be by flushing address spaces other than `keep`,
+    /// least recently used first. False if that is not enough. Async-signal-safe where a program's
+    /// access has faulted.
     pub(crate) fn make_room(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         self.has_room(maps) || self.evict(maps, keep)
     }
@@ -253,7 +264,7 @@ impl Ledger {
     fn evict(&self, maps: usize, keep: Option<&dyn Cached>) -> bool {
         // An eighth at once, so that it is not for each mapping.
         let wanted = maps + self.limits.maps / 8;
-        let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let spaces = lock(&self.spaces);
         let cached = || {
             let alive = spaces.iter().filter_map(Weak::upgrade);
             alive.filter(|space| !keep.is_some_and(|keep| std::ptr::addr_eq(keep, &**space)) && space.cached() != 0)
@@ -275,7 +286,7 @@ impl Ledger {
 
     /// An address space whose mappings are counted here.
     pub(crate) fn add_space(&self, space: &Arc<dyn Cached>) {
-        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spaces = lock(&self.spaces);
         if spaces.len() == spaces.capacity() {
             spaces.retain(|space| space.strong_count() != 0);
         }

@@ -1,7 +1,8 @@
 //! What a machine has met that its owner may want to know while it runs: told here, not only in the
 //! kernel's messages, in which the guest's programs have a part.
+use crate::sync::lock;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Written by the machine's thread, read by the owner.
 #[derive(Default)]
@@ -22,12 +23,12 @@ impl Reports {
 
     /// A program was refused, for this reason.
     pub(crate) fn refusal(&self, reason: String) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = lock(&self.refusals);
         *refusals = (refusals.0 + 1, Some(reason));
     }
 
     /// How many were refused, and the last one's reason.
     pub(crate) fn refusals(&self) -> (u64, Option<String>) {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.refusals).clone()
     }
 }

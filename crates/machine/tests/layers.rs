@@ -17,8 +17,8 @@ fn layers() -> Vec<String> {
     list.lines().skip(1).filter_map(|line| Some(line.strip_prefix("//!  ")?.trim().to_string())).collect()
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
@@ -79,7 +79,7 @@ fn modules_import_downwards() {
         let text = fs::read_to_string(&file).unwrap();
         let code: String =
             text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
-        // Folders that are none of the layers only name their files.
+        // Directories that are none of the layers only name their files.
         let Some(own) = layer(&layers, &name) else {
             assert!(!code.contains("crate::"), "{name:?} is not in the list");
             continue;
@@ -102,7 +102,8 @@ fn modules_import_downwards() {
             let parts: Vec<_> = path.iter().map(String::as_str).collect();
             // What lib.rs gives to users has a layer of its own.
             let target = match parts[0] {
-                "Error" | "ProgramError" | "Outcome" => layer(&layers, &["error"]),
+                "Outcome" | "Error" | "KernelError" | "ProgramError" | "CompileError" | "ResourceError"
+                | "UnavailableError" => layer(&layers, &["error"]),
                 "Config" | "ConsoleSink" => layer(&layers, &["config"]),
                 "Guest" => layer(&layers, &["engine", "code"]),
                 _ => layer(&layers, &parts),

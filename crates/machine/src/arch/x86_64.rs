@@ -13,8 +13,8 @@ const TRAP_FLAG: i64 = 1 << 8;
 
 impl SignalFrame {
     /// # Safety
-    /// `context` is the third argument of a handler with SA_SIGINFO that has not returned, and nobody else has a reference to it that is
-    /// in use.
+    /// `context` is the third argument of a handler with SA_SIGINFO that has not returned, and
+    /// nobody else has a reference to it that is in use.
     pub(crate) unsafe fn of<'a>(context: *mut libc::c_void) -> &'a mut SignalFrame {
         // SAFETY: by this function's contract; the same layout.
         unsafe { &mut *context.cast::<SignalFrame>() }
@@ -77,7 +77,8 @@ impl SignalFrame {
     }
 }
 
-/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the second.
+/// `push rbp` and `mov rbp, rsp`, with which each function begins: its frame is there after the
+/// second.
 pub(crate) const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 const FRAME_PUSHED: usize = 1;
 const FRAME_MADE: usize = 4;

@@ -1,8 +1,7 @@
 //! How a task gets its instances: out of the pool of `store.rs`, or new ones.
 use crate::{
     cpu::start::UserStart,
-    cpu::state::cpu,
-    cpu::store::{self, Instances, Pooled, TaskData, User, Wanted},
+    cpu::store::{Instances, Pool, Pooled, TaskData, User, Wanted},
     engine::code::Program,
     local,
     mmu::linear::{self, Backing},
@@ -15,10 +14,10 @@ use wasmtime::{Error, Func, Global, Instance, Result, Store, Val, WasmParams, Wa
 
 impl Pooled {
     /// For a task that will run a program, or that stays in the kernel.
-    pub(crate) async fn new(stack: u32, wanted: Option<Wanted>) -> Result<Pooled> {
-        let mut instances = match store::take(wanted.as_ref()) {
+    pub(crate) async fn new(pool: &Arc<Pool>, stack: u32, wanted: Option<Wanted>) -> Result<Pooled> {
+        let mut instances = match pool.take(wanted.as_ref()) {
             Some(instances) => instances,
-            None => Instances::new().await?,
+            None => Instances::new(pool).await?,
         };
         instances.empty_stack(stack)?;
         Ok(instances.pooled())
@@ -26,13 +25,11 @@ impl Pooled {
 }
 
 impl Instances {
-    async fn new() -> Result<Instances> {
-        let board = cpu(|cpu| cpu.board.clone());
-        let data = TaskData { tables_paid: usize::MAX, ..TaskData::default() };
-        let mut store = Store::new(board.kernel.module().engine(), data);
+    async fn new(pool: &Arc<Pool>) -> Result<Instances> {
+        let mut store = Store::new(pool.kernel.module().engine(), TaskData::new(pool));
         store.limiter(|data| data);
-        let physical = Backing::Physical(board.physical.clone());
-        let (instance, _) = linear::with(physical, board.kernel.instantiate_async(&mut store)).await?;
+        let physical = Backing::Physical(pool.system.board.physical.clone());
+        let (instance, _) = linear::with(physical, pool.kernel.instantiate_async(&mut store)).await?;
         store.data_mut().tables_paid = 0;
         let stack_pointer = instance.get_global(&mut store, program::STACK_POINTER);
         let stack_pointer = stack_pointer.ok_or_else(|| Error::msg("the kernel exports no __stack_pointer"))?;
@@ -71,19 +68,20 @@ impl Instances {
         function.call_async(&mut self.store, arguments).await.map_err(trap::cause)
     }
 
-    /// Makes the program ready on the address space of a page directory, its mutable globals as given; others as they
-    /// are when an instance is new.
+    /// Makes the program ready on the address space of a page directory, its mutable globals as
+    /// given; others as they are when an instance is new.
     pub(crate) async fn enter(&mut self, start: UserStart) -> Result<()> {
         let UserStart { program, pgd, parent, globals, image, .. } = start;
         let program = &program;
-        let bound = cpu(|cpu| cpu.space_of(pgd));
+        let system = self.store.data().system.clone();
+        let bound = system.space_of(pgd);
         let fits = self.user.as_ref().is_some_and(|user| user.fits(program, bound.as_ref()));
         if !fits {
             // No code of an instance that was here before runs any more.
             let before = self.user.take().map(|user| user.context.space.clone()).filter(|space| !space.is_bound());
             let space = match (bound.clone().or(before), image.space) {
                 (Some(space), _) => space,
-                (None, Some(charge)) => cpu(|cpu| cpu.new_space(charge))?,
+                (None, Some(charge)) => system.new_space(charge)?,
                 (None, None) => return Err(Error::msg("a thread without an address space")),
             };
             let data = self.store.data_mut();
@@ -94,7 +92,7 @@ impl Instances {
         let user = self.user.as_mut().ok_or_else(|| Error::msg("just made"))?;
         let space = &user.context.space;
         if bound.is_none() {
-            cpu(|cpu| cpu.bind_space(pgd, space.clone(), parent.as_deref()));
+            system.bind_space(pgd, space.clone(), parent.as_deref());
         }
         if fits {
             for (global, value) in user.globals.iter().zip(&user.initial) {
@@ -136,7 +134,7 @@ impl Instances {
         let signal = instance.get_func(&mut self.store, program::SIGNAL);
         let signal = signal.filter(|signal| signal.typed::<(), i32>(&self.store).is_ok());
         let endless = || Error::msg("a function that cannot be called from a handler");
-        let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
+        let kernel = self.store.data().system.board.kernel.clone();
         let signal = match signal {
             Some(signal) => {
                 // SAFETY: of that program's instance; context and Store are dropped together.
@@ -146,7 +144,8 @@ impl Instances {
         };
         let start = instance.get_func(&mut self.store, program::START);
         let start = start.ok_or_else(|| Error::msg("an export vanished"))?;
-        // SAFETY: the heap that was made for this Store, which is dropped together with what uses it.
+        // SAFETY: the heap that was made for this Store, which is dropped together with what uses
+        // it.
         let exceptions = self.heap.clone().and_then(|heap| unsafe { trap::exceptions(start, heap, &mut self.store) });
         let mut entry = |name| {
             let export = self.export(name)?;

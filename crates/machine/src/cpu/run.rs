@@ -1,12 +1,12 @@
-//! The processor's loop: polls the future of the current task, and acts on what it asked for when it suspends.
+//! The processor's loop: polls the future of the current task, and acts on what it asked for when
+//! it suspends.
 use crate::{
     Config, Error, Outcome,
     board::Board,
     cpu::clock::Clock,
-    cpu::state::{self, Change, Cpu, Request, cpu},
-    cpu::store,
+    cpu::processor::{Change, Processor, Request},
+    cpu::store::{Pool, TaskData},
     cpu::task::{Task, TaskEntry},
-    engine::programs::Programs,
     error::{Cause, Failure},
     host::{
         signals::{self, Polled},
@@ -14,7 +14,9 @@ use crate::{
     },
     interrupt::{self, Interrupts},
     limits::{self, Cost, TASK_ADDRESS, TASK_MAPS},
-    local, trap,
+    local,
+    system::System,
+    trap,
 };
 use std::{
     cell::RefCell,
@@ -25,22 +27,20 @@ use std::{
 };
 use wasmlinux_boundary as boundary;
 use wasmlinux_devices::{Backend, Bus};
+use wasmtime::InstancePre;
 
-/// Runs a machine on the calling thread until it ends, tells how, then gives everything back.
-pub(crate) fn run(board: Board, config: Config, ended: impl FnOnce(Outcome)) {
-    let interrupts = board.interrupts();
+/// Runs a machine on the calling thread until it ends: how. What is to be given back then by
+/// [`clear`] is put into `on`.
+pub(crate) fn run(board: Board, kernel: InstancePre<TaskData>, config: Config, on: &mut Option<Arc<Pool>>) -> Outcome {
     trap::prepare_thread();
-    let outcome = match power_on(board, config) {
-        Ok(first) => execute(first, &interrupts),
+    match power_on(board, kernel, config, on) {
+        Ok((pool, first)) => execute(&pool, first),
         Err(error) => Outcome::Failed(Failure::Start(Cause::new(error))),
-    };
-    interrupts.set_processor(None);
-    ended(outcome);
-    clear();
+    }
 }
 
 /// Gives back what the machine of this thread had.
-pub(crate) fn clear() {
+pub(crate) fn clear(on: Option<Arc<Pool>>) {
     // SAFETY: this thread is no processor any more; null needs nothing.
     unsafe {
         trap::set_current(std::ptr::null());
@@ -49,60 +49,47 @@ pub(crate) fn clear() {
     // Not under the borrow: host functions of tasks that are unwound may use it.
     let tasks = TASKS.take();
     drop(tasks);
-    store::clear();
-    state::remove();
+    if let Some(pool) = on {
+        pool.clear();
+    }
     limits::set_current(None);
 }
 
 thread_local! {
-    /// All tasks but the one that is polled.
+    /// All tasks but the one that is polled. They are not in the [`Processor`], as a handler looks
+    /// at them too, if the stack of its task must grow.
     static TASKS: RefCell<HashMap<u32, Task>> = RefCell::default();
 }
 
-fn power_on(board: Board, config: Config) -> Result<(u32, Task), Error> {
-    let interrupts = board.interrupts();
-    let clock = Clock::new()?;
+fn power_on(
+    board: Board,
+    kernel: InstancePre<TaskData>,
+    config: Config,
+    on: &mut Option<Arc<Pool>>,
+) -> Result<(Arc<Pool>, (u32, Task)), Error> {
     let compiler = config.compiler.resolve()?;
-    // SAFETY: both are in the Cpu, which is removed after this was taken back; or this machine never runs any code.
-    unsafe { interrupt::set_processor(Arc::as_ptr(&interrupts), clock.alarm()) };
+    let system = Arc::new(System::new(board, config, compiler));
+    let board = &system.board;
+    let (init_task, stack, interrupts, ledger) =
+        (board.init_task, board.init_stack_top, board.interrupts(), board.ledger.clone());
+    let processor = Arc::new(Processor::new(Clock::new(system.clock)?, init_task));
+    let alarm = processor.clock.alarm();
+    let pool = on.insert(Pool::new(system.clone(), processor, kernel)).clone();
+    // SAFETY: they live as long as the pool, which clear() drops after it has taken this back.
+    unsafe { interrupt::set_processor(Arc::as_ptr(&interrupts), alarm) };
     interrupts.set_processor(Some(signals::this_thread()));
-    let (init_task, stack) = (board.init_task, board.init_stack_top);
-    let ledger = board.ledger.clone();
     limits::set_current(Some(ledger.clone()));
     local::set_trim_stacks(trim_stacks);
-    trap::set_kernel(board.kernel.module());
+    trap::set_kernel(&board.kernel);
     let charge = ledger.charge_anyway(Cost { tasks: 1, maps: TASK_MAPS, address: TASK_ADDRESS, ..Cost::default() });
-    let programs = Programs::new(config.guest, config.cache.as_deref(), compiler, config.broker, interrupts.clone());
-    state::set(Cpu {
-        ledger,
-        board: Arc::new(board),
-        clock,
-        streams: config.streams,
-        bus: config.bus,
-        console: config.console,
-        programs,
-        handles: HashMap::new(),
-        next_handle: 0,
-        spaces: HashMap::new(),
-        starts: HashMap::new(),
-        images: HashMap::new(),
-        current: init_task,
-        backend_notified: false,
-        notified_since_halt: false,
-        changes: vec![],
-        request: None,
-        load_result: 0,
-    });
-    Ok((init_task, Task::new(init_task, TaskEntry::Boot, stack, charge)))
+    let first = Task::new(&pool, init_task, TaskEntry::Boot, stack, charge);
+    Ok((pool, (init_task, first)))
 }
 
 /// Polls the backends that the guest has left work for.
-fn poll_notified(bus: &Bus) {
-    let notified = cpu(|cpu| {
-        cpu.clock.take_time();
-        std::mem::take(&mut cpu.backend_notified)
-    });
-    if notified {
+fn poll_notified(processor: &Processor, bus: &Bus) {
+    processor.clock.take_time();
+    if processor.backend_notified.take() {
         bus.poll_notified();
     }
 }
@@ -116,9 +103,9 @@ struct Sleep {
 
 impl Sleep {
     /// Sleeps until an interrupt is pending, and meanwhile does the work of devices.
-    fn halt(&mut self, bus: &Bus, interrupts: &Interrupts) {
-        poll_notified(bus);
-        cpu(|cpu| cpu.notified_since_halt = false);
+    fn halt(&mut self, processor: &Processor, bus: &Bus, interrupts: &Interrupts) {
+        poll_notified(processor, bus);
+        processor.notified_since_halt.set(false);
         let ready = || interrupts.pending() || interrupts.unplugged();
         self.backends.extend(bus.backends());
         while !ready() {
@@ -141,9 +128,10 @@ impl Sleep {
     }
 }
 
-fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome {
+fn execute(pool: &Arc<Pool>, (mut id, mut task): (u32, Task)) -> Outcome {
     let mut context = Context::from_waker(Waker::noop());
-    let bus = cpu(|cpu| cpu.bus.clone());
+    let (system, processor) = (&*pool.system, &**pool.processor);
+    let (bus, interrupts) = (&*system.bus, &*system.board.interrupts());
     let mut sleep = Sleep::default();
     loop {
         if interrupts.unplugged() {
@@ -154,23 +142,22 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
             // Whatever else went wrong then.
             return match () {
                 () if interrupts.unplugged() => interrupts.end(),
-                () if cpu(|cpu| cpu.ledger.failed()) => Outcome::Failed(Failure::Unmap),
+                () if system.board.ledger.failed() => Outcome::Failed(Failure::Unmap),
                 () => Outcome::Failed(Failure::Task(Cause::new(error))),
             };
         }
-        let (request, changes) = cpu(|cpu| (cpu.request.take(), std::mem::take(&mut cpu.changes)));
-        for change in changes {
+        for change in processor.changes.take() {
             // Dropped outside of the borrow: that unwinds its stack.
             let gone = match change {
                 Change::Created(new, stack, charge) => {
-                    let task = Task::new(new, TaskEntry::Start, stack, charge);
+                    let task = Task::new(pool, new, TaskEntry::Start, stack, charge);
                     TASKS.with_borrow_mut(|tasks| tasks.insert(new, task))
                 }
                 Change::Destroyed(dead) => TASKS.with_borrow_mut(|tasks| tasks.remove(&dead)),
             };
             drop(gone);
         }
-        match request {
+        match processor.request.take() {
             Some(Request::Switch(next)) if next == id => {}
             Some(Request::Switch(next)) => {
                 let Some(next_task) = TASKS.with_borrow_mut(|tasks| tasks.remove(&next)) else {
@@ -179,13 +166,15 @@ fn execute((mut id, mut task): (u32, Task), interrupts: &Interrupts) -> Outcome 
                 let before = std::mem::replace(&mut task, next_task);
                 TASKS.with_borrow_mut(|tasks| tasks.insert(id, before));
                 id = next;
-                cpu(|cpu| cpu.current = next);
+                processor.current.set(next);
             }
-            Some(Request::Halt) => sleep.halt(&bus, interrupts),
-            Some(Request::Poll) => poll_notified(&bus),
-            Some(Request::Load { at, len, user }) => cpu(|cpu| cpu.load_result = cpu.load(at, len, user)),
+            Some(Request::Halt) => sleep.halt(processor, bus, interrupts),
+            Some(Request::Poll) => poll_notified(processor, bus),
+            Some(Request::Load { at, len, user }) => {
+                processor.load_result.set(system.load(at, len, user, || pool.clear()));
+            }
             Some(Request::PowerOff(how)) => {
-                poll_notified(&bus);
+                poll_notified(processor, bus);
                 return match how {
                     boundary::POWER_OFF => Outcome::Off,
                     boundary::POWER_HALT => Outcome::Halt,

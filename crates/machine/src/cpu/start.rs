@@ -15,7 +15,8 @@ pub(crate) struct UserStart {
     pub(crate) parent: Option<Arc<Space>>,
     /// What instances and address space take, if they have to be made.
     pub(crate) image: Image,
-    /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new instance.
+    /// Values of its mutable globals, by index in [`Program::globals`]; others are as in a new
+    /// instance.
     pub(crate) globals: Vec<(usize, Val)>,
 }
 

@@ -1,29 +1,37 @@
-//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get one that is ready.
+//! Stores with the instances of a task, and a pool of those that dead tasks left: most tasks get
+//! one that is ready.
 //!
 //! What a Store has, and why the next task finds nothing of the last one in it:
-//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another kernel).
-//! - A program's instance is used again for the same program only, on the address range that its code
-//!   is bound to. Its variables are all exported (`crates/module` sees to that), and get the values
-//!   that the new task wants. Tables cannot change (`allowed.rs` there); a program that can drop its
-//!   segments is never used again.
-//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance has
-//!   the kernel's `syscall` as its only import.
+//! - The kernel's instance: its one variable is `__stack_pointer` (`crates/module` refuses another
+//!   kernel).
+//! - A program's instance is used again for the same program only, on the address range that its
+//!   code is bound to. Its variables are all exported (`crates/module` sees to that), and get the
+//!   values that the new task wants. Tables cannot change (`allowed.rs` there); a program that can
+//!   drop its segments is never used again.
+//! - Instances of other programs stay until the Store goes, but nothing refers to them: an instance
+//!   has the kernel's `syscall` as its only import.
 //! - The heap for exceptions is emptied, and one that nobody caught is taken out of the Store.
 //! - Memory is the kernel's affair: `space.rs` makes it agree with the new task's page tables.
 use crate::{
+    cpu::clock::Monotonic,
+    cpu::processor::Processor,
     cpu::start::Image,
     engine::code::Program,
-    limits::{self, Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
+    limits::{Charge, Cost, SPACE_ADDRESS, SPACE_MAPS, TABLE_ENTRY},
     mmu::exceptions::Heap,
     mmu::space::Space,
+    sync::{ThreadBound, lock},
+    system::System,
     trap::UserContext,
 };
 use std::{
-    cell::RefCell,
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, Mutex, Weak},
 };
-use wasmtime::{AsContextMut, Global, Instance, ResourceLimiter, Result, RootScope, Store, Val};
+use wasmtime::{AsContextMut, Error, Global, Instance, InstancePre, ResourceLimiter, Result, RootScope, Store, Val};
+
+#[cfg(test)]
+mod tests;
 
 /// Kernel instances kept for reuse. Each takes a few hundred kilobytes.
 const POOL: usize = 32;
@@ -35,42 +43,64 @@ const INSTANCES: usize = 64;
 /// Entries to which a table may grow.
 const TABLE: usize = 1 << 18;
 
-/// Takes something of the host; what is kept for reuse is given back if it would be too much.
-pub(crate) fn charge(cost: Cost) -> Option<Charge> {
-    let ledger = limits::current()?;
-    loop {
-        if let Some(charge) = ledger.charge(cost) {
-            return Some(charge);
-        }
-        let oldest = READY.with_borrow_mut(|ready| if ready.is_empty() { None } else { Some(ready.remove(0)) });
-        oldest?;
-    }
-}
-
-/// Takes what an instance of a program needs, on an address space that exists or on a new one.
-pub(crate) fn image(program: &Program, new_space: bool) -> Option<Image> {
-    let tables = charge(Cost { tables: program.tables, ..Cost::default() })?;
-    let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
-    Some(Image { tables, space: if new_space { Some(charge(space)?) } else { None } })
-}
-
-/// What the Store of a task holds beside its instances.
-#[derive(Default)]
+/// What the Store of a task holds beside its instances: what host functions know.
 pub(crate) struct TaskData {
+    pub(crate) system: Arc<System>,
+    /// The machine's: programs read it all the time.
+    pub(crate) clock: Monotonic,
+    /// The one that runs the task.
+    pub(crate) processor: Arc<ThreadBound<Processor>>,
+    /// Weak, as the pool holds Stores.
+    pool: Weak<Pool>,
     /// What its instances have taken, until it is freed. Their heaps would be counted here too.
     pub(crate) charges: Vec<Charge>,
-    /// Bytes of tables that may be made without a charge: there is one already, or they are the kernel's.
+    /// Bytes of tables that may be made without a charge: there is one already, or they are the
+    /// kernel's.
     pub(crate) tables_paid: usize,
-    /// The program that runs, its address space, and its mutable globals in the order of [`Program::globals`].
+    /// The program that runs, its address space, and its mutable globals in the order of
+    /// [`Program::globals`].
     pub(crate) program: Option<Arc<Program>>,
     pub(crate) space: Option<Arc<Space>>,
     pub(crate) globals: Arc<[Global]>,
     pub(crate) stack_pointer: Option<Global>,
 }
 
+impl TaskData {
+    /// Of a new Store, in which the kernel's tables can be made.
+    pub(crate) fn new(pool: &Arc<Pool>) -> TaskData {
+        TaskData {
+            system: pool.system.clone(),
+            clock: pool.system.clock,
+            processor: pool.processor.clone(),
+            pool: Arc::downgrade(pool),
+            charges: Vec::new(),
+            tables_paid: usize::MAX,
+            program: None,
+            space: None,
+            globals: Arc::default(),
+            stack_pointer: None,
+        }
+    }
+
+    /// Calls `f` with the address space of a page directory, once it has one: mostly the task's
+    /// own, which need not be looked for.
+    pub(crate) fn with_space(&self, pgd: u32, f: impl FnOnce(&Space)) {
+        match &self.space {
+            Some(space) if space.is_of(pgd) => f(space),
+            _ => self.system.with_space(pgd, f),
+        }
+    }
+
+    /// The pool of the processor.
+    pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
+        self.pool.upgrade().ok_or_else(|| Error::msg("the machine is off"))
+    }
+}
+
 impl ResourceLimiter for TaskData {
     fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
-        // What grows is the heap for exceptions, which has a limit of its own; other memories do not.
+        // What grows is the heap for exceptions, which has a limit of its own; other memories do
+        // not.
         Ok(true)
     }
 
@@ -80,8 +110,8 @@ impl ResourceLimiter for TaskData {
             self.tables_paid -= tables;
             return Ok(true);
         }
-        let charge = limits::current().filter(|_| desired <= TABLE);
-        let charge = charge.and_then(|ledger| ledger.charge(Cost { tables, ..Cost::default() }));
+        let cost = Cost { tables, ..Cost::default() };
+        let charge = (desired <= TABLE).then(|| self.system.board.ledger.charge(cost)).flatten();
         Ok(charge.map(|charge| self.charges.push(charge)).is_some())
     }
 
@@ -132,14 +162,13 @@ pub(crate) struct Instances {
     pub(crate) heap: Option<Arc<Heap>>,
 }
 
-thread_local! {
-    /// Of the machine whose processor this thread is; least recently used first.
-    static READY: RefCell<Vec<Instances>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Gives back what is kept.
-pub(crate) fn clear() {
-    drop(READY.take());
+/// A processor's pool: where its tasks get their instances from.
+pub(crate) struct Pool {
+    pub(crate) system: Arc<System>,
+    pub(crate) processor: Arc<ThreadBound<Processor>>,
+    pub(crate) kernel: InstancePre<TaskData>,
+    /// Those that dead tasks left, least recently used first.
+    ready: Mutex<Vec<Instances>>,
 }
 
 /// Instances that go back to the pool.
@@ -169,14 +198,9 @@ impl Drop for Pooled {
         }
         // One that nobody caught.
         let _ = RootScope::new(&mut kernel.store).as_context_mut().take_pending_exception();
-        if kernel.programs > PROGRAMS {
-            return;
+        if let Some(pool) = kernel.store.data().pool.upgrade() {
+            pool.keep(kernel);
         }
-        let surplus = READY.with_borrow_mut(|ready| {
-            ready.push(kernel);
-            (ready.len() > POOL).then(|| ready.remove(0))
-        });
-        drop(surplus);
     }
 }
 
@@ -190,16 +214,49 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// How well the Instances fits, if it does: its address range has most of what the task will use if it was its like's.
+    /// How well these instances fit, if they do. Best is an address range that was last used alike,
+    /// by a forked process or by another: it has most of what the task will use.
     fn rate(&self, kernel: &Instances) -> Option<bool> {
         let user = kernel.user.as_ref().filter(|user| user.fits(&self.program, self.space.as_ref()))?;
         Some(user.context.space.is_fork() == self.is_fork)
     }
 }
 
-/// Instances out of the pool for a task that will run a program, or that stays in the kernel; None if new ones are to be made.
-pub(crate) fn take(wanted: Option<&Wanted>) -> Option<Instances> {
-    READY.with_borrow_mut(|ready| {
+impl Pool {
+    /// `kernel` is what its instances are made of.
+    pub(crate) fn new(
+        system: Arc<System>,
+        processor: Arc<ThreadBound<Processor>>,
+        kernel: InstancePre<TaskData>,
+    ) -> Arc<Pool> {
+        Arc::new(Pool { system, processor, kernel, ready: Mutex::default() })
+    }
+
+    /// Takes something of the host; what is kept for reuse is given back if it would be too much.
+    pub(crate) fn charge(&self, cost: Cost) -> Option<Charge> {
+        loop {
+            if let Some(charge) = self.system.board.ledger.charge(cost) {
+                return Some(charge);
+            }
+            let oldest = {
+                let mut ready = lock(&self.ready);
+                if ready.is_empty() { None } else { Some(ready.remove(0)) }
+            };
+            oldest?;
+        }
+    }
+
+    /// Takes what an instance of a program needs, on an address space that exists or on a new one.
+    pub(crate) fn image(&self, program: &Program, new_space: bool) -> Option<Image> {
+        let tables = self.charge(Cost { tables: program.tables, ..Cost::default() })?;
+        let space = Cost { maps: SPACE_MAPS, address: SPACE_ADDRESS, ..Cost::default() };
+        Some(Image { tables, space: if new_space { Some(self.charge(space)?) } else { None } })
+    }
+
+    /// Instances for a task that will run a program, or that stays in the kernel; None if new ones
+    /// are to be made.
+    pub(crate) fn take(&self, wanted: Option<&Wanted>) -> Option<Instances> {
+        let mut ready = lock(&self.ready);
         let rate = |(at, kernel)| wanted.and_then(|wanted| Some((wanted.rate(kernel)?, at)));
         let rated: Vec<_> = ready.iter().enumerate().filter_map(rate).collect();
         // The only one of the other sort stays for its like.
@@ -209,11 +266,30 @@ pub(crate) fn take(wanted: Option<&Wanted>) -> Option<Instances> {
         let at = at.or_else(|| ready.iter().rposition(|kernel| kernel.user.is_none()));
         let at = at.or((ready.len() == POOL).then_some(0));
         at.map(|at| ready.remove(at))
-    })
+    }
+
+    /// Keeps instances that nobody uses any more, for which the oldest ones may have to go.
+    fn keep(&self, kernel: Instances) {
+        if kernel.programs > PROGRAMS {
+            return;
+        }
+        let surplus = {
+            let mut ready = lock(&self.ready);
+            ready.push(kernel);
+            (ready.len() > POOL).then(|| ready.remove(0))
+        };
+        drop(surplus);
+    }
+
+    /// Gives back what is kept.
+    pub(crate) fn clear(&self) {
+        let ready = std::mem::take(&mut *lock(&self.ready));
+        drop(ready);
+    }
 }
 
 impl Instances {
-    /// They go back to the pool when this is dropped.
+    /// They go back to their pool when this is dropped.
     pub(crate) fn pooled(self) -> Pooled {
         Pooled(Some(self))
     }

@@ -1,8 +1,8 @@
-//! The life of a task: it starts in the kernel, runs a program, then another, and never ends by itself.
+//! The life of a task: it starts in the kernel, runs a program, then another, and never ends by
+//! itself.
 use crate::{
     cpu::start::{UserEntry, UserStart},
-    cpu::state::{self, cpu},
-    cpu::store::{Instances, Pooled, Wanted},
+    cpu::store::{Instances, Pool, Pooled, Wanted},
     engine,
     limits::Charge,
     local,
@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     ptr,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{OOPS_BUFFER, RESUME_HANDLER, kernel as names, program};
@@ -38,7 +39,8 @@ struct Slot {
     stack_limit: Cell<usize>,
     /// See [`stack::grown`].
     grown: Cell<usize>,
-    /// Where its stack ends while it sleeps, and the limit that [`stack::trim`] gave it since; 0 if none did.
+    /// Where its stack ends while it sleeps, and the limit that [`stack::trim`] gave it since; 0 if
+    /// none did.
     slept_at: Cell<usize>,
     trimmed: Cell<usize>,
 }
@@ -47,13 +49,15 @@ struct Slot {
 pub(crate) struct Task {
     _charge: Charge,
     future: Pin<Box<dyn Future<Output = Error>>>,
+    pool: Arc<Pool>,
     slot: Rc<Slot>,
     /// It is suspended in a host function.
     started: bool,
 }
 
 impl Task {
-    pub(crate) fn new(id: u32, entry: TaskEntry, kernel_stack: u32, charge: Charge) -> Task {
+    /// For the processor whose pool it is.
+    pub(crate) fn new(pool: &Arc<Pool>, id: u32, entry: TaskEntry, kernel_stack: u32, charge: Charge) -> Task {
         let slot = Rc::new(Slot {
             context: Cell::new(ptr::null()),
             stack_limit: Cell::new(usize::MAX),
@@ -61,10 +65,11 @@ impl Task {
             slept_at: Cell::new(0),
             trimmed: Cell::new(0),
         });
-        let body = TaskBody { id, kernel_stack, slot: slot.clone() };
+        let body = TaskBody { pool: pool.clone(), id, kernel_stack, slot: slot.clone() };
         Task {
             _charge: charge,
             future: Box::pin(async move { body.run(entry).await.unwrap_or_else(|error| error) }),
+            pool: pool.clone(),
             slot,
             started: false,
         }
@@ -103,7 +108,8 @@ impl Task {
     }
 }
 
-/// Its frames end by an error that comes without a backtrace; the engine would capture one for what it drops itself.
+/// Ends the task's frames by an error without a backtrace. The engine, left to itself, would
+/// capture one.
 impl Drop for Task {
     fn drop(&mut self) {
         if let (true, Ok(engine)) = (self.started, engine::get()) {
@@ -111,7 +117,7 @@ impl Drop for Task {
             stack::set_grown(self.slot.grown.get());
             local::raise_limit(0);
             // Whatever is left unwinds with the future.
-            let _ = state::leaving(engine, || self.future.as_mut().poll(&mut context));
+            let _ = self.pool.processor.leaving(engine, || self.future.as_mut().poll(&mut context));
             // SAFETY: its frames are gone.
             unsafe { stack::shrink() };
         }
@@ -131,6 +137,7 @@ enum Ending {
 }
 
 struct TaskBody {
+    pool: Arc<Pool>,
     id: u32,
     kernel_stack: u32,
     slot: Rc<Slot>,
@@ -149,7 +156,7 @@ impl TaskBody {
             Err(error) => return self.oops(&mut kernel, error).await,
         };
         loop {
-            let Some(start) = cpu(|cpu| cpu.starts.remove(&self.id)) else {
+            let Some(start) = self.pool.system.take_start(self.id) else {
                 return Err(Error::msg("a task entered user mode without a program"));
             };
             let error = match self.user(&mut kernel, start, work).await {
@@ -157,9 +164,10 @@ impl TaskBody {
                 Ok(()) => Error::msg("exit_group() returned"),
             };
             work = false;
-            // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this stack, which stay.
+            // SAFETY: the call of compiled code has ended: nothing is below the first bytes of this
+            // stack, which stay.
             unsafe { stack::shrink() };
-            match ending(&error) {
+            match self.ending(&error) {
                 Ending::Restart => {}
                 Ending::Unplugged => return Err(error),
                 Ending::Kernel(_) => return self.oops(&mut kernel, error).await,
@@ -168,7 +176,7 @@ impl TaskBody {
                     kernel.empty_stack(self.kernel_stack)?;
                     return match kernel.call::<_, ()>(names::ABORT, (signal,)).await {
                         Ok(()) => Err(error.context("a program went on after its end")),
-                        Err(error) if matches!(ending(&error), Ending::Unplugged) => Err(error),
+                        Err(error) if matches!(self.ending(&error), Ending::Unplugged) => Err(error),
                         Err(error) => self.oops(&mut kernel, error).await,
                     };
                 }
@@ -180,31 +188,31 @@ impl TaskBody {
 
     /// Instances for what the task will run.
     async fn lease(&self) -> Result<Pooled> {
-        let wanted = cpu(|cpu| {
-            let start = cpu.starts.get(&self.id)?;
-            let (program, is_fork) = (start.program.clone(), start.parent.is_some());
-            Some(Wanted { program, space: cpu.space_of(start.pgd), is_fork })
-        });
-        Pooled::new(self.kernel_stack, wanted).await
+        let system = &self.pool.system;
+        let start = system.with_start(self.id, |start| (start.program.clone(), start.pgd, start.parent.is_some()));
+        let wanted = start.map(|(program, pgd, is_fork)| Wanted { program, space: system.space_of(pgd), is_fork });
+        Pooled::new(&self.pool, self.kernel_stack, wanted).await
     }
 
     /// Tells the kernel of its own trap; it ends the task or itself.
     async fn oops(&self, kernel: &mut Instances, error: Error) -> Result<Error> {
-        let Ending::Kernel(mut text) = ending(&error) else { return Err(error) };
+        let Ending::Kernel(mut text) = self.ending(&error) else { return Err(error) };
         text.truncate(text.floor_char_boundary(OOPS_BUFFER as usize));
-        let at = cpu(|cpu| {
-            let board = &cpu.board;
-            board.reports.oops();
-            // It is in memory, by Board::new().
-            let _ = board.physical.write(board.oops_buffer, text.as_bytes());
-            board.oops_buffer
-        });
+        let board = &self.pool.system.board;
+        board.reports.oops();
+        // It is in memory, by Board::new().
+        let _ = board.physical.write(board.oops_buffer, text.as_bytes());
         kernel.empty_stack(self.kernel_stack)?;
         kernel
-            .call::<_, ()>(names::OOPS, (at as i32, text.len() as i32))
+            .call::<_, ()>(names::OOPS, (board.oops_buffer as i32, text.len() as i32))
             .await
             .map_err(|e| e.context(format!("a trap in the kernel: {text}")))?;
         Err(error.context("the kernel went on after its own trap"))
+    }
+
+    /// Sorts out what ended a call.
+    fn ending(&self, error: &Error) -> Ending {
+        ending(error, &self.pool.system.board.kernel)
     }
 
     /// Runs a program. Returns only by an error. With `work`, the kernel has something to do first.
@@ -255,19 +263,19 @@ impl Drop for Current<'_> {
 }
 
 /// Sorts out what ended a call: the numbers are those that Linux gives on hardware.
-fn ending(error: &Error) -> Ending {
+fn ending(error: &Error, kernel: &Module) -> Ending {
     match error.downcast_ref::<Thrown>() {
         Some(Thrown::Restart) => return Ending::Restart,
         Some(Thrown::Unplugged) => return Ending::Unplugged,
         Some(Thrown::StackExhausted) => return Ending::Program { signal: libc::SIGSEGV },
         None => {}
     }
-    let kernel = cpu(|cpu| cpu.board.kernel.module().clone());
     let backtrace = error.downcast_ref::<WasmBacktrace>();
-    let in_kernel = |frame: &FrameInfo| Module::same(frame.module(), &kernel);
+    let in_kernel = |frame: &FrameInfo| Module::same(frame.module(), kernel);
     let trap = error.downcast_ref::<Trap>();
-    // Each function looks for stack before it does anything. So where the kernel was entered without room for even its first frame,
-    // nothing of it has run: that is who called, as if `stack_check` had found it.
+    // Each function looks for stack before it does anything. So where the kernel was entered
+    // without room for even its first frame, nothing of it has run: that is who called, as if
+    // `stack_check` had found it.
     let inner = backtrace.map_or(&[][..], WasmBacktrace::frames);
     let entry = inner.len() > 1 && in_kernel(&inner[0]) && !in_kernel(&inner[1]);
     if entry && matches!(trap, Some(Trap::StackOverflow)) {

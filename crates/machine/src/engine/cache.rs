@@ -1,9 +1,9 @@
-//! Compiled code on the host's disk: one file a program and engine, in a folder that only this user
-//! can write.
+//! Compiled code on the host's disk: one file a program and engine, in a directory that only this
+//! user can write.
 //!
 //! A file is the engine's own of a module, which is mapped as it lies, and a trailer that tells
 //! damage: a disk that was full, a machine that lost power, a bad sector. It is no protection
-//! against who can write the folder, who can do anything in this process.
+//! against who can write the directory, who can do anything in this process.
 use crate::{engine, engine::code::Key, host::process};
 use std::{
     fs::{self, DirEntry, File, Metadata, OpenOptions},
@@ -36,31 +36,31 @@ const TRAILER: usize = 24;
 const NAME: usize = 64 + 1 + 16;
 const NAME_UNFINISHED: usize = NAME + 1 + 16;
 
-/// A folder of compiled code.
+/// A directory of compiled code.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
     /// Tells engines apart whose code is not exchangeable.
     engine: u64,
 }
 
 impl Cache {
-    /// Makes the folder if absent. It must belong to this user, and nobody else may write it.
-    pub(crate) fn open(folder: &Path) -> io::Result<Cache> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let metadata = fs::symlink_metadata(folder)?;
+    /// Makes the directory if absent. It must belong to this user, and nobody else may write it.
+    pub(crate) fn open(directory: &Path) -> io::Result<Cache> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let metadata = fs::symlink_metadata(directory)?;
         if !metadata.is_dir() || !is_ours(&metadata) {
-            return Err(io::Error::other("it is not a folder that only this user can write (chmod 700)"));
+            return Err(io::Error::other("it is not a directory that only this user can write (chmod 700)"));
         }
         let mut hasher = DefaultHasher::new();
-        // Files of another form have other names: earlier versions use the same folder.
+        // Files of another form have other names: earlier versions use the same directory.
         (MAGIC, engine::identity().map_err(io::Error::other)?).hash(&mut hasher);
-        Ok(Cache { folder: folder.into(), engine: hasher.finish() })
+        Ok(Cache { directory: directory.into(), engine: hasher.finish() })
     }
 
-    /// As [`Cache::open`]; without a folder that it could have, nothing is kept.
-    pub(crate) fn open_or_warn(folder: &Path) -> Option<Cache> {
-        Cache::open(folder)
-            .inspect_err(|error| tracing::warn!("compiled code is not kept in {}: {error}", folder.display()))
+    /// As [`Cache::open`]; without a directory that it could have, nothing is kept.
+    pub(crate) fn open_or_warn(directory: &Path) -> Option<Cache> {
+        Cache::open(directory)
+            .inspect_err(|error| tracing::warn!("compiled code is not kept in {}: {error}", directory.display()))
             .ok()
     }
 
@@ -73,8 +73,8 @@ impl Cache {
     pub(crate) fn get(&self, key: &Key) -> Option<Module> {
         self.find(key, |file| {
             let engine = engine::get().map_err(io::Error::other)?;
-            // SAFETY: as put() has written it, by its trailer, to a folder that only this user can
-            // write, by open(), and where files are never written in place.
+            // SAFETY: as put() has written it, by its trailer, to a directory that only this user
+            // can write, by open(), and where files are never written in place.
             unsafe { Module::deserialize_open_file(engine, file) }.map_err(io::Error::other)
         })
     }
@@ -86,7 +86,7 @@ impl Cache {
 
     fn find<T>(&self, key: &Key, load: impl FnOnce(File) -> io::Result<T>) -> Option<T> {
         let name = self.name(key);
-        let path = self.folder.join(&name);
+        let path = self.directory.join(&name);
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path).ok()?;
         let module = check(&file, &name).and_then(|metadata| {
             if metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > TOUCHED)) {
@@ -114,7 +114,7 @@ impl Cache {
         let name = self.name(key);
         let mut random = [0; 8];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
-        let unfinished = self.folder.join(format!("{name}.{:016x}", u64::from_le_bytes(random)));
+        let unfinished = self.directory.join(format!("{name}.{:016x}", u64::from_le_bytes(random)));
         let mut out = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -125,7 +125,7 @@ impl Cache {
         let written = out
             .write_all(code)
             .and_then(|()| out.write_all(&trailer(code.len() as u64, crc32fast::hash(code), &name)))
-            .and_then(|()| fs::rename(&unfinished, self.folder.join(&name)));
+            .and_then(|()| fs::rename(&unfinished, self.directory.join(&name)));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -137,7 +137,7 @@ impl Cache {
     fn make_room(&self, bytes: u64) -> io::Result<()> {
         let now = SystemTime::now();
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)?.flatten() {
+        for entry in fs::read_dir(&self.directory)?.flatten() {
             let Some(unfinished) = is_code(&entry) else { continue };
             let Ok(metadata) = entry.metadata() else { continue };
             let Ok(used) = metadata.modified() else { continue };
@@ -217,32 +217,32 @@ fn check(file: &File, name: &str) -> io::Result<Metadata> {
 mod tests {
     use super::*;
 
-    /// A cache in a folder that is removed when the test ends.
-    struct Folder(Cache);
+    /// A cache in a directory that is removed when the test ends.
+    struct Directory(Cache);
 
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let folder = std::env::temp_dir().join(format!("wasmlinux-cache-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&folder);
-            Folder(Cache::open(&folder).unwrap())
+    impl Directory {
+        fn new(name: &str) -> Directory {
+            let directory = std::env::temp_dir().join(format!("wasmlinux-cache-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&directory);
+            Directory(Cache::open(&directory).unwrap())
         }
 
         /// A file with this name and size (which takes no room), used so many seconds ago.
         fn file(&self, name: &str, size: u64, age: u64) {
-            let file = File::create(self.0.folder.join(name)).unwrap();
+            let file = File::create(self.0.directory.join(name)).unwrap();
             file.set_len(size).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
 
         fn names(&self) -> Vec<String> {
-            let names = fs::read_dir(&self.0.folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let names = fs::read_dir(&self.0.directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
             names.collect()
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Directory {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0.folder);
+            let _ = fs::remove_dir_all(&self.0.directory);
         }
     }
 
@@ -252,18 +252,18 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_found() {
-        let folder = Folder::new("kept");
-        assert!(folder.0.get(&[1; 32]).is_none());
-        folder.0.put(&[1; 32], &code()).unwrap();
-        assert!(folder.0.get(&[1; 32]).is_some() && folder.0.get(&[2; 32]).is_none());
-        assert_eq!(folder.names(), [folder.0.name(&[1; 32])]);
+        let directory = Directory::new("kept");
+        assert!(directory.0.get(&[1; 32]).is_none());
+        directory.0.put(&[1; 32], &code()).unwrap();
+        assert!(directory.0.get(&[1; 32]).is_some() && directory.0.get(&[2; 32]).is_none());
+        assert_eq!(directory.names(), [directory.0.name(&[1; 32])]);
     }
 
     #[test]
     fn what_is_damaged_is_removed() {
-        let folder = Folder::new("damaged");
+        let directory = Directory::new("damaged");
         let (key, whole) = ([1; 32], code());
-        let path = folder.0.folder.join(folder.0.name(&key));
+        let path = directory.0.directory.join(directory.0.name(&key));
         let damages: [fn(&mut Vec<u8>); 7] = [
             |bytes| bytes[5000] ^= 1,
             |bytes| *bytes.last_mut().unwrap() ^= 0x80,
@@ -274,53 +274,53 @@ mod tests {
             |bytes| bytes.push(0),
         ];
         for (number, damage) in damages.into_iter().enumerate() {
-            folder.0.put(&key, &whole).unwrap();
-            assert!(folder.0.get(&key).is_some());
+            directory.0.put(&key, &whole).unwrap();
+            assert!(directory.0.get(&key).is_some());
             let mut bytes = fs::read(&path).unwrap();
             damage(&mut bytes);
             fs::remove_file(&path).unwrap();
             fs::write(&path, bytes).unwrap();
-            assert!(folder.0.get(&key).is_none(), "damage {number}");
+            assert!(directory.0.get(&key).is_none(), "damage {number}");
             assert!(!path.exists(), "damage {number}");
         }
         // Whole, but of another program.
-        folder.0.put(&[2; 32], &whole).unwrap();
-        fs::rename(folder.0.folder.join(folder.0.name(&[2; 32])), &path).unwrap();
-        assert!(folder.0.get(&key).is_none());
+        directory.0.put(&[2; 32], &whole).unwrap();
+        fs::rename(directory.0.directory.join(directory.0.name(&[2; 32])), &path).unwrap();
+        assert!(directory.0.get(&key).is_none());
         // A link to what is whole; a pipe that nobody writes.
-        folder.0.put(&[2; 32], &whole).unwrap();
-        std::os::unix::fs::symlink(folder.0.name(&[2; 32]), &path).unwrap();
-        assert!(folder.0.get(&key).is_none());
+        directory.0.put(&[2; 32], &whole).unwrap();
+        std::os::unix::fs::symlink(directory.0.name(&[2; 32]), &path).unwrap();
+        assert!(directory.0.get(&key).is_none());
     }
 
     #[test]
     fn the_oldest_go_first() {
-        let folder = Folder::new("bounded");
+        let directory = Directory::new("bounded");
         for age in 0..FILES_MAX as u64 + 20 {
-            folder.file(&format!("{age:064x}-{:016x}", age % 3), 10, 1000 + age);
+            directory.file(&format!("{age:064x}-{:016x}", age % 3), 10, 1000 + age);
         }
-        folder.file("nodes", 10, 1_000_000);
-        fs::create_dir(folder.0.folder.join("locks")).unwrap();
-        folder.file(&format!("{:064x}-{:016x}.{:016x}", 1, 1, 1), 10, 2 * UNFINISHED.as_secs());
-        folder.file(&format!("{:064x}-{:016x}.{:016x}", 1, 1, 2), 10, 1);
-        folder.0.put(&[1; 32], &code()).unwrap();
-        let names = folder.names();
+        directory.file("nodes", 10, 1_000_000);
+        fs::create_dir(directory.0.directory.join("locks")).unwrap();
+        directory.file(&format!("{:064x}-{:016x}.{:016x}", 1, 1, 1), 10, 2 * UNFINISHED.as_secs());
+        directory.file(&format!("{:064x}-{:016x}.{:016x}", 1, 1, 2), 10, 1);
+        directory.0.put(&[1; 32], &code()).unwrap();
+        let names = directory.names();
         // One that is being written counts; others' files stay and do not.
         assert_eq!(names.len(), FILES_MAX + 2);
         let old = format!("{:064x}-{:016x}", FILES_MAX as u64 - 3, (FILES_MAX as u64 - 3) % 3);
         let gone = format!("{:064x}-{:016x}", FILES_MAX as u64 - 2, (FILES_MAX as u64 - 2) % 3);
         assert!(names.contains(&old) && !names.contains(&gone));
         assert!(names.iter().any(|n| n == "nodes") && names.iter().any(|n| n == "locks"));
-        assert!(names.contains(&folder.0.name(&[1; 32])));
+        assert!(names.contains(&directory.0.name(&[1; 32])));
     }
 
     #[test]
     fn their_bytes_are_bounded() {
-        let folder = Folder::new("bytes");
+        let directory = Directory::new("bytes");
         for age in 0..5 {
-            folder.file(&format!("{age:064x}-{:016x}", 0), FILE_MAX, 1000 + age);
+            directory.file(&format!("{age:064x}-{:016x}", 0), FILE_MAX, 1000 + age);
         }
-        folder.0.put(&[1; 32], &code()).unwrap();
-        assert_eq!(folder.names().len(), 4);
+        directory.0.put(&[1; 32], &code()).unwrap();
+        assert_eq!(directory.names().len(), 4);
     }
 }

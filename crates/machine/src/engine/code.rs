@@ -1,12 +1,13 @@
 //! Compiled code: the kernel's and the programs', and what the machine knows about it.
 //!
-//! Compiled code is trusted: whoever can write it can do anything in this process. It comes from three places: the
-//! executable itself (the bundle), a folder that only this user can write (`cache.rs`), or the
-//! compiler (`compiler`), which compiles what `crates/module` has checked.
+//! Compiled code is trusted: whoever can write it can do anything in this process. It comes from
+//! three places: the executable itself (the bundle), a directory that only this user can write
+//! (`cache.rs`), or the compiler (`compiler`), which compiles what `crates/module` has checked.
 use crate::{
-    Error, ProgramError, arch, engine,
+    CompileError, Error, KernelError, ProgramError, arch, engine,
     engine::hidden,
     limits::{Charge, TABLE_ENTRY},
+    sync::lock,
 };
 use object::read::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
@@ -15,7 +16,7 @@ use std::{
     fs,
     io::Write,
     ptr::NonNull,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock},
 };
 use wasmlinux_boundary::program as names;
 use wasmlinux_devices::printable;
@@ -64,24 +65,21 @@ fn precompile(module: &[u8]) -> Result<Vec<u8>, ProgramError> {
         let code = engine.precompile_module(module)?;
         // SAFETY: just made by that engine.
         let loaded = unsafe { Module::deserialize(&engine, &code)? };
-        Ok((loaded, code))
+        Ok::<_, wasmtime::Error>((loaded, code))
     };
-    let (loaded, code) = compile().map_err(|e: wasmtime::Error| ProgramError::Compile(format!("{e:#}")))?;
+    let (loaded, code) = compile().map_err(CompileError::from)?;
     check(&loaded)?;
     Ok(code)
 }
 
 /// Checks of each function of new machine code what `trap/` relies on: that it
 /// begins by making its frame. (Of a function's end they look at the bytes each time.)
-pub(crate) fn check(module: &Module) -> Result<(), ProgramError> {
+pub(crate) fn check(module: &Module) -> Result<(), CompileError> {
     let text = module.text();
     let begins = |offset: usize| text.get(offset..).is_some_and(|code| code.starts_with(&arch::PROLOGUE));
     match module.functions().find(|function| !begins(function.offset)) {
         None => Ok(()),
-        Some(function) => {
-            let index = function.index.as_u32();
-            Err(ProgramError::Compile(format!("function {index} of the machine code begins without a frame")))
-        }
+        Some(function) => Err(CompileError::NoFrame(function.index.as_u32())),
     }
 }
 
@@ -98,8 +96,9 @@ impl Guest {
     /// If it is damaged, or of another version.
     ///
     /// # Safety
-    /// It was made by `crates/bundle` of this version, and nobody has changed it since: its compiled code is executed as it is, as the
-    /// executable's own. One that is part of the executable (hence `'static`) is as trustworthy as that.
+    /// It was made by `crates/bundle` of this version, and nobody has changed it since: its
+    /// compiled code is executed as it is, as the executable's own. One that is part of the
+    /// executable (hence `'static`) is as trustworthy as that.
     pub unsafe fn load(bundle: &'static [u8]) -> Result<Guest, Error> {
         let bundle = Bundle::parse(bundle)?;
         Ok(Guest { bundle })
@@ -118,7 +117,7 @@ impl Guest {
     }
 
     pub(crate) fn kernel(&self) -> Result<Module, Error> {
-        let entry = self.bundle.first(Kind::KernelCode).ok_or_else(|| Error::Kernel("there is none".into()))?;
+        let entry = self.bundle.first(Kind::KernelCode).ok_or(KernelError::Missing)?;
         // SAFETY: part of the executable, by load(): as trustworthy as the code that we are.
         let kernel = unsafe { in_place(engine::get()?, entry.data)? };
         map_for_profilers(&kernel);
@@ -129,16 +128,17 @@ impl Guest {
         self.bundle.of(Kind::KernelData).map(|entry| (entry.tag as u32, entry.data))
     }
 
-    pub(crate) fn symbol(&self, name: &str) -> Result<u32, Error> {
+    pub(crate) fn symbol(&self, name: &str) -> Result<u32, KernelError> {
         match self.bundle.named(Kind::KernelSymbol, name) {
             Some(entry) => Ok(entry.tag as u32),
-            None => Err(Error::Kernel(format!("it exports no {name}"))),
+            None => Err(KernelError::Export(name.into())),
         }
     }
 }
 
-/// Compiled code where it lies in the executable: nothing is copied, and processes share the host's pages. The engine knows code
-/// by its address, so all machines of this process share one module of it, for good.
+/// Compiled code where it lies in the executable: nothing is copied, and processes share the host's
+/// pages. The engine knows code by its address, so all machines of this process share one module of
+/// it, for good.
 ///
 /// # Safety
 /// As for `Module::deserialize`: the engine believes what it reads.
@@ -149,7 +149,7 @@ unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Mod
         // SAFETY: by this function's contract.
         return unsafe { Module::deserialize(engine, code) };
     }
-    let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut modules = lock(&MODULES);
     if let Some(module) = modules.get(&at) {
         return Ok(module.clone());
     }
@@ -163,7 +163,8 @@ unsafe fn in_place(engine: &Engine, code: &'static [u8]) -> wasmtime::Result<Mod
 pub(crate) struct Function {
     start: usize,
     end: usize,
-    /// It has landing places for exceptions. They belong to calls: an exception that comes out of another instruction passes by.
+    /// It has landing places for exceptions. They belong to calls: an exception that comes out of
+    /// another instruction passes by.
     pub(crate) catches: bool,
 }
 
@@ -179,8 +180,9 @@ impl Function {
         (self.start..self.end).contains(&pc) && unsafe { arch::is_unclear_return(self.start, pc) }
     }
 
-    /// How many bytes above the stack pointer the return address is, if the function has no frame of its own at `pc`, an instruction of
-    /// it: at its very beginning and end the frame pointer is its caller's. Async-signal-safe.
+    /// If the function has no frame of its own at `pc`, one of its instructions (its first and last
+    /// ones, where the frame pointer is its caller's): how many bytes above the stack pointer the
+    /// return address is. Async-signal-safe.
     pub(crate) fn without_frame(&self, pc: usize) -> Option<usize> {
         if !(self.start..self.end).contains(&pc) {
             return None;
@@ -267,19 +269,21 @@ impl Program {
         self.index(pc).map(|index| &self.functions[index])
     }
 
-    /// Whether an exception that comes out of the call with this return address passes by, though the function with that call
-    /// catches others. Async-signal-safe.
+    /// Whether an exception that comes out of the call with this return address is not caught
+    /// there, though the calling function catches others. Async-signal-safe.
     pub(crate) fn lets_pass(&self, call: usize) -> bool {
         self.function(call).is_some_and(|function| function.catches) && self.caught.binary_search(&call).is_err()
     }
 
     /// Its code, to be hidden. Async-signal-safe.
     pub(crate) fn text(&self) -> hidden::Text {
-        // SAFETY: the module's, and drop() has it forgotten. The handlers of this process are installed before it runs.
+        // SAFETY: the module's, and drop() has it forgotten. The handlers of this process are
+        // installed before it runs.
         unsafe { hidden::Text::new(self.module.text()) }
     }
 
-    /// Whether the engine's code of the program, or what it has put around it, is at `pc`. Async-signal-safe.
+    /// Whether the engine's code of the program, or what it has put around it, is at `pc`.
+    /// Async-signal-safe.
     pub(crate) fn has_code(&self, pc: usize) -> bool {
         self.module.text().as_ptr_range().contains(&(pc as *const u8))
     }
@@ -289,7 +293,8 @@ impl Program {
         pc.wrapping_sub(self.module.text().as_ptr() as usize) as u32
     }
 
-    /// What the instruction at `pc`, an address in the program's code, traps for. Async-signal-safe.
+    /// What the instruction at `pc`, an address in the program's code, traps for.
+    /// Async-signal-safe.
     pub(crate) fn trap(&self, pc: usize) -> Option<Trap> {
         match lookup_trap_code(&self.traps, self.offset(pc) as usize)? {
             CompiledTrap::Normal(trap) => Some(trap),
@@ -314,8 +319,9 @@ pub(crate) fn section<'a>(module: &'a Module, name: &str) -> &'a [u8] {
     section.unwrap_or(&[])
 }
 
-/// With the environment variable `WASMLINUX_PERF_MAP` set, tells profilers and debuggers the names of compiled functions, in the
-/// file that perf looks for: `/tmp/perf-PID.map`, a line with address, length and name each.
+/// With the environment variable `WASMLINUX_PERF_MAP` set, tells profilers and debuggers the names
+/// of compiled functions, in the file that perf looks for: `/tmp/perf-PID.map`, a line with
+/// address, length and name each.
 fn map_for_profilers(module: &Module) {
     static WANTED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("WASMLINUX_PERF_MAP").is_some());
     if !*WANTED {

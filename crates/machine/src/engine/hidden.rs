@@ -1,11 +1,11 @@
-//! Code that faults when it is executed: how a program is interrupted that is never found in its own
-//! code.
+//! Code that faults when it is executed: how a program is interrupted that is never found in its
+//! own code.
 //!
-//! `memory.fill` and `memory.copy` are routines of the host's, from which the kernel cannot be called.
-//! A program that calls them again and again is hardly ever anywhere else when an interrupt comes. So
-//! its code is made not executable: the fault of the return from the routine is the interrupt. Machines
-//! of one process share code, so the fault may come on another thread, in any of its uses: it makes the
-//! code executable, whoever had hidden it, and goes on.
+//! `memory.fill` and `memory.copy` are routines of the host's, from which the kernel cannot be
+//! called. A program that calls them again and again is hardly ever anywhere else when an interrupt
+//! comes. So its code is made not executable: the fault of the return from the routine is the
+//! interrupt. Machines of one process share code, so the fault may come on another thread, in any
+//! of its uses: it makes the code executable, whoever had hidden it, and goes on.
 use crate::{
     host::memory::{self, Access},
     sizes::PAGE,
@@ -19,7 +19,8 @@ use std::{
     },
 };
 
-/// Programs whose code is hidden at the same time, at most: each thread that is a processor has one.
+/// Programs whose code is hidden at the same time, at most: each thread that is a processor has
+/// one.
 const SLOTS: usize = 64;
 
 /// Code that is hidden. Read without the lock.
@@ -30,8 +31,8 @@ struct Slot {
 }
 
 static TABLE: [Slot; SLOTS] = [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; SLOTS];
-/// Who has it may hide code and take it out of the table: so what is hidden is in the table. A signal
-/// handler does not wait for it, as it may have interrupted who has it.
+/// Held to hide code and to take it out of the table, so that what is hidden is in the table. A
+/// signal handler does not wait for it: it may have interrupted the holder.
 static LOCK: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -41,13 +42,13 @@ thread_local! {
 
 fn protect(start: usize, end: usize, executable: bool) {
     let access = if executable { Access::Execute } else { Access::Read };
-    // SAFETY: the engine's own pages of code, which stay mapped and readable; who executes them has the
-    // handler that calls reveal().
+    // SAFETY: the engine's own pages of code, which stay mapped and readable; who executes them has
+    // the handler that calls reveal().
     let _ = unsafe { memory::protect(start as *mut u8, end - start, access) };
 }
 
-/// Code of the engine's, whose pages stay mapped and readable until [`forget`], and whoever executes it has the handler that calls
-/// [`reveal`].
+/// Code of the engine's, whose pages stay mapped and readable until [`forget`], and whoever
+/// executes it has the handler that calls [`reveal`].
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
     start: usize,

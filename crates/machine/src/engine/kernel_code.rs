@@ -1,5 +1,5 @@
 //! The kernel's compiled code, as signal handlers know it.
-use crate::{Error, engine::code::section};
+use crate::{KernelError, engine::code::section};
 use std::{ops::Range, sync::OnceLock};
 use wasmtime::Module;
 use wasmtime_environ::{CompiledTrap, iterate_traps, obj::ELF_WASMTIME_TRAPS};
@@ -9,15 +9,16 @@ pub(crate) struct KernelCode {
     module: Module,
     /// An instruction of it that traps.
     pub(crate) trap: usize,
-    /// Sorted by address. Made when somebody wants to know: it takes longer than all else that is done before a boot.
+    /// Sorted by address. Made when somebody wants to know: it takes longer than all else that is
+    /// done before a boot.
     functions: OnceLock<Vec<Range<usize>>>,
 }
 
 impl KernelCode {
-    pub(crate) fn new(module: &Module) -> Result<KernelCode, Error> {
+    pub(crate) fn new(module: &Module) -> Result<KernelCode, KernelError> {
         let traps = iterate_traps(section(module, ELF_WASMTIME_TRAPS));
         let known = traps.and_then(|mut traps| traps.find(|(_, trap)| matches!(trap, CompiledTrap::Normal(_))));
-        let (offset, _) = known.ok_or_else(|| Error::Kernel("no instruction of it traps".into()))?;
+        let (offset, _) = known.ok_or_else(|| KernelError::NoTrap)?;
         let trap = module.text().as_ptr() as usize + offset as usize;
         Ok(KernelCode { module: module.clone(), trap, functions: OnceLock::new() })
     }
@@ -33,8 +34,8 @@ impl KernelCode {
         });
     }
 
-    /// Whether this is an instruction of a function of the kernel; the engine's glue between it and the host is none. False before
-    /// [`KernelCode::prepare`]. Async-signal-safe.
+    /// Whether this is an instruction of a function of the kernel; the engine's glue between it and
+    /// the host is none. False before [`KernelCode::prepare`]. Async-signal-safe.
     pub(crate) fn contains(&self, pc: usize) -> bool {
         let functions = self.functions.get().map_or(&[][..], Vec::as_slice);
         let index = functions.partition_point(|function| function.start <= pc);

@@ -1,4 +1,5 @@
-//! The engine, configured for this machine: one for the whole process, as compiled code belongs to it.
+//! The engine, configured for this machine: one for the whole process, as compiled code belongs to
+//! it.
 pub(crate) mod cache;
 pub(crate) mod code;
 pub(crate) mod compiler;
@@ -23,7 +24,8 @@ use wasmtime::{Collector, Config, CustomCodeMemory, Engine};
 /// Frames that a backtrace shows.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(48).unwrap();
 
-/// What both the running and the precompiling engine are made with: compiled code is accepted only from an equal one.
+/// What both the running and the precompiling engine are made with: compiled code is accepted only
+/// from an equal one.
 fn config() -> Config {
     let mut config = Config::new();
     config
@@ -56,7 +58,8 @@ fn config() -> Config {
     config
 }
 
-/// Makes code executable where it lies, be that a copy, a file's mapping or the executable's own constants.
+/// Makes code executable where it lies, be that a copy, a file's mapping or the executable's own
+/// constants.
 struct Protection;
 
 impl Protection {
@@ -117,8 +120,8 @@ pub(crate) fn portable() -> wasmtime::Result<Engine> {
     let mut config = config();
     config.target("x86_64-unknown-linux-gnu")?;
     for feature in ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt"] {
-        // SAFETY: code that uses these is only loaded where the engine finds them: it compares the module's flags
-        // with the processor's when it deserialises.
+        // SAFETY: code that uses these is only loaded where the engine finds them: it compares the
+        // module's flags with the processor's when it deserialises.
         unsafe { config.cranelift_flag_enable(feature) };
     }
     Engine::new(&config)

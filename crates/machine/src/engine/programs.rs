@@ -1,19 +1,21 @@
 //! A machine's programs: those in memory, those that wait for the compiler, and those that were
 //! refused.
 use crate::{
-    Guest, ProgramError, engine,
+    CompileError, Guest, ProgramError, ResourceError, engine,
     engine::cache::Cache,
     engine::code::{self, Key, Program},
     engine::compiler::{self, Broker, Cancel, Failure},
+    error::explained,
+    sync::lock,
 };
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 use wasmlinux_boundary::IRQ_MODULE;
-use wasmlinux_devices::Interrupt;
+use wasmlinux_devices::{Interrupt, Panic};
 use wasmtime::Module;
 
 /// Programs in memory that no task runs any more, at most.
@@ -78,10 +80,6 @@ impl Drop for Job {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Programs {
     /// Programs are compiled in processes of the executable `compiler`, or without one on threads.
     pub(crate) fn new(
@@ -128,7 +126,7 @@ impl Programs {
         self.jobs.retain(|_, job| job.strong_count() > 0);
         let bytes: usize = self.jobs.values().filter_map(Weak::upgrade).map(|job| job.size).sum();
         if self.jobs.len() >= WAITING_MAX || bytes.saturating_add(wasm.len()) > WAITING_BYTES_MAX {
-            return Err(ProgramError::Resources("too many programs wait for the compiler".into()).into());
+            return Err(ProgramError::from(ResourceError::Waiting).into());
         }
         let job = Arc::new(Job {
             key,
@@ -254,7 +252,7 @@ impl Queue {
             // A thread that is there takes it in its turn.
             if line.running.is_empty() {
                 line.waiting.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(job)));
-                return Err(ProgramError::Resources(format!("no thread for the compiler: {error}")));
+                return Err(ResourceError::Thread(error).into());
             }
         }
         Ok(())
@@ -273,9 +271,9 @@ impl Queue {
         let compile = || self.compile(&key, &wasm, &cancel);
         // Whatever happens, who waits gets an answer.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile));
-        let result = result.unwrap_or_else(|_| {
-            let error = Arc::new(ProgramError::Compile("the compiler has a bug".into()));
-            Err(Refusal { error, again: false })
+        let result = result.unwrap_or_else(|panic| {
+            let error = ProgramError::from(CompileError::Panic(Panic::caught(&*panic).0));
+            Err(Refusal { error: error.into(), again: false })
         });
         let next = {
             let mut line = lock(&self.line);
@@ -301,7 +299,10 @@ impl Queue {
             Some(result) => match result {
                 // What is small does little harm here.
                 Err(Failure::Unavailable(why)) if wasm.len() <= LARGE => {
-                    tracing::warn!("no process for the compiler ({why}): a small program is compiled without");
+                    tracing::warn!(
+                        "no process for the compiler ({}): a small program is compiled without",
+                        explained(&why)
+                    );
                     here()
                 }
                 result => result,
@@ -309,14 +310,12 @@ impl Queue {
         };
         let code = code.map_err(|failure| match failure {
             Failure::Program { error, again } => refusal(error, again),
-            Failure::Unavailable(why) => {
-                refusal(ProgramError::Resources(format!("no process for the compiler: {why}")), true)
-            }
+            Failure::Unavailable(why) => refusal(ResourceError::Process(why).into(), true),
         })?;
         // SAFETY: the engine's own, from the compiler.
         let module = engine::get().and_then(|engine| unsafe { Module::deserialize(engine, &code) });
-        let module = module.map_err(|e| refusal(ProgramError::Compile(format!("{e:#}")), true))?;
-        code::check(&module).map_err(|error| refusal(error, false))?;
+        let module = module.map_err(|e| refusal(CompileError::from(e).into(), true))?;
+        code::check(&module).map_err(|error| refusal(error.into(), false))?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(key, &code)
         {

@@ -56,8 +56,9 @@ pub fn settle(parent: u32) {
     }
 }
 
-/// Lets a fault's signal that somebody sends end this process, as it does any other. The handlers of
-/// the standard library and the engine, which tell faults of theirs from others, ignore the first.
+/// Lets a fault's signal that somebody sends end this process, as it does any other. The handlers
+/// of the standard library and the engine, which tell faults of theirs from others, ignore the
+/// first.
 pub fn end_by_faults() {
     for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
         // SAFETY: no pointers. Nothing of a process that runs no guest counts on these handlers.
@@ -223,7 +224,8 @@ fn allowed(datagrams: bool) -> Result<Rules, seccompiler::BackendError> {
         rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
         Ok::<(), seccompiler::BackendError>(())
     };
-    // Threads, not processes, nor namespaces. Another C library says one more flag, which means nothing.
+    // Threads, not processes, nor namespaces. Another C library says one more flag, which means
+    // nothing.
     let flags = MaskedEq(!(libc::CLONE_DETACHED as u64));
     allow(libc::SYS_clone, vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, flags, THREAD as u64)?])?;
     // Signals to itself.

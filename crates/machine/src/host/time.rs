@@ -30,6 +30,9 @@ pub(crate) struct Timer(Alarm);
 #[derive(Clone, Copy)]
 pub(crate) struct Alarm(libc::timer_t);
 
+// SAFETY: a number of the host's, behind which nothing of this process lies.
+unsafe impl Send for Alarm {}
+
 impl Alarm {
     /// Of no timer.
     pub(crate) const NONE: Alarm = Alarm(ptr::null_mut());

@@ -9,22 +9,24 @@
 //!   which opens it (`trap/`).
 //! - Every so often that fault first closes the chunks to which nothing on the task's stack points.
 //!   All registers of an interrupted function are on that stack, in the host's signal frame, so
-//!   nothing is overlooked; a number that looks like a reference keeps a chunk for longer, at worst.
+//!   nothing is overlooked; a number that looks like a reference keeps a chunk for longer, at
+//!   worst.
 //! - References are nowhere else: `crates/module` lets none into globals, tables or parameters of
 //!   exceptions, and other tasks have other Stores.
 //! - What is open at most is bounded; a program that needs more ends by a signal.
 //!
-//! Addresses of the heap are multiples of 4 GiB plus the engine's index, so a pointer looks like the
-//! index that it comes from. `docs/exceptions.md` has the argument in full.
+//! Addresses of the heap are multiples of 4 GiB plus the engine's index, so a pointer looks like
+//! the index that it comes from. `docs/exceptions.md` has the argument in full.
 use crate::{
     host::memory::{self, Access},
     limits::{self, Charge, Cost},
     sizes,
+    sync::lock,
 };
 use std::{
     io, ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -44,7 +46,8 @@ const SEARCH_AFTER: usize = 16;
 const FIRST: u32 = 0x9000_0000;
 /// Past this, [`Exceptions::begin_again`] goes back.
 const LAST: u32 = 0x9800_0000;
-/// Bytes around a new beginning in which nothing is open: more than can be opened between two looks.
+/// Bytes before and behind a new place for exceptions in which nothing may be open: more than can
+/// be opened between two looks.
 const DISTANCE: u32 = 2 * (OPEN_MAX * CHUNK) as u32;
 const BITS: usize = u64::BITS as usize;
 const WORDS: usize = sizes::SPACE / CHUNK / BITS;
@@ -119,7 +122,7 @@ impl Heap {
     }
 
     fn charges(&self) -> MutexGuard<'_, Vec<Charge>> {
-        self.charges.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.charges)
     }
 
     /// The chunk in which an address lies, if it is in the heap.
@@ -174,8 +177,8 @@ impl Heap {
     /// Closes the chunks that none of these words is an index into. One that is near is enough: an
     /// exception may begin before, or end behind, its chunk.
     ///
-    /// Out of line: its set would make the frame of every signal's handler large, and a thread that is
-    /// no machine's may handle signals on a stack of 8 KiB.
+    /// Out of line: its set would make the frame of every signal's handler large, and a thread that
+    /// is no machine's may handle signals on a stack of 8 KiB.
     #[inline(never)]
     fn search(&self, words: impl Iterator<Item = u32>) {
         let kept = Chunks::none();
@@ -211,7 +214,8 @@ impl Drop for Heap {
 /// How the engine gets a heap.
 pub(crate) struct Memory(pub(crate) Arc<Heap>);
 
-// SAFETY: a reservation for as long as the Arc lives; faults in it are resolved by trap/, or end the program.
+// SAFETY: a reservation for as long as the Arc lives; faults in it are resolved by trap/, or end
+// the program.
 unsafe impl LinearMemory for Memory {
     fn byte_size(&self) -> usize {
         SIZE
@@ -233,6 +237,9 @@ pub(crate) struct Exceptions {
     /// Where the engine notes the index at which the next exception begins.
     next: *const AtomicU32,
 }
+
+// SAFETY: the word is the Store's, and goes where that goes.
+unsafe impl Send for Exceptions {}
 
 impl Exceptions {
     /// # Safety
@@ -257,12 +264,12 @@ impl Exceptions {
         }
     }
 
-    /// The program writes at `at`, an address in `chunk`, which is not open. False if it has too many
-    /// exceptions. Async-signal-safe.
+    /// The program writes at `at`, an address in `chunk`, which is not open. False if it has too
+    /// many exceptions. Async-signal-safe.
     ///
     /// # Safety
-    /// All that the program's functions hold in registers and frames is between the addresses `stack`
-    /// and `end`, which are readable, or in what is written now.
+    /// All that the program's functions hold in registers and frames is between the addresses
+    /// `stack` and `end`, which are readable, or in what is written now.
     pub(crate) unsafe fn write(&self, chunk: usize, stack: *const u32, end: *const u32) -> bool {
         let heap = &*self.heap;
         if heap.open.contains(chunk) {
@@ -278,8 +285,8 @@ impl Exceptions {
         heap.count.load(Relaxed) < OPEN_MAX && heap.open(chunk)
     }
 
-    /// Goes back to the beginning if exceptions have come far. An interrupted function that is about
-    /// to make one may undo this. Async-signal-safe.
+    /// Goes back to the beginning if exceptions have come far. An interrupted function that is
+    /// about to make one may undo this. Async-signal-safe.
     pub(crate) fn begin_again(&self) {
         if self.next().load(Relaxed) >= LAST
             && let Some(place) = self.heap.place()
@@ -306,7 +313,8 @@ mod tests {
         heap.open.iter().collect()
     }
 
-    /// What is pointed to stays, with its neighbours; the rest is given back and is zero when it comes again.
+    /// What is pointed to stays, with its neighbours; the rest is given back and is zero when it
+    /// comes again.
     #[test]
     fn what_nothing_points_to_is_closed() {
         let heap = Heap::new().unwrap();

@@ -1,4 +1,5 @@
-//! Hands the engine its linear memories: physical memory, user address spaces, heaps for exceptions.
+//! Hands the engine its linear memories: physical memory, user address spaces, heaps for
+//! exceptions.
 use crate::{
     mmu::exceptions::{self, Heap},
     mmu::physical::Physical,
@@ -37,8 +38,8 @@ pub(crate) async fn with(
 
 pub(crate) struct Creator;
 
-// SAFETY: each memory made is a reservation of at least what was asked for, with guard, valid until it
-// is dropped; its size is fixed, and faults in it are either resolved by trap/ or are traps.
+// SAFETY: each memory made is a reservation of at least what was asked for, with guard, valid until
+// it is dropped; its size is fixed, and faults in it are either resolved by trap/ or are traps.
 unsafe impl MemoryCreator for Creator {
     fn new_memory(
         &self,

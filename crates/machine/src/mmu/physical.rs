@@ -23,15 +23,17 @@ use std::{
 use wasmlinux_boundary::WASM_PAGE;
 use wasmlinux_devices::GuestMemory;
 
-/// Addresses that a process has to have for a machine with a first process and a command: each has a reservation like physical memory's.
+/// Bytes of address space without which no machine is started: physical memory has a reservation,
+/// and so have the first process and a command.
 const ADDRESSES: u64 = 4 * 2 * SPACE as u64;
 /// Bytes that are brought in at once.
 const PIECE: usize = 128 << 10;
-/// Threads that bring in at the same time: one for what the host knows, one for what the kernel says.
+/// Threads that bring in at the same time: one for what the host knows, one for what the kernel
+/// says.
 const BRINGING_MAX: u32 = 2;
 
-/// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null pointer of
-/// the kernel is a trap.
+/// A machine's physical memory. Its first page of [`WASM_PAGE`] bytes has no access, so that a null
+/// pointer of the kernel is a trap.
 pub(crate) struct Physical {
     base: *mut u8,
     size: usize,
@@ -42,13 +44,15 @@ pub(crate) struct Physical {
     lent: AtomicBool,
 }
 
-// SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each method's contract.
+// SAFETY: the mapping is plain bytes, valid until drop; who may touch which bytes when is each
+// method's contract.
 unsafe impl Send for Physical {}
 // SAFETY: as above.
 unsafe impl Sync for Physical {}
 
 impl Physical {
-    /// The most bytes a machine can have: the last page stays free, so that no address looks like an error number.
+    /// The most bytes a machine can have: the last page stays free, so that no address looks like
+    /// an error number.
     pub(crate) const MAX: u64 = SPACE as u64 - WASM_PAGE as u64;
 
     /// `size` in bytes, a multiple of [`WASM_PAGE`].
@@ -65,8 +69,8 @@ impl Physical {
         Ok(physical)
     }
 
-    /// Brings in pages of the host that will be written soon, on a thread of its own: to do that one after the other, by a fault each,
-    /// is a fourth of a boot. What does not work is left to the faults.
+    /// Has the host allocate, on a thread of its own, pages that will be written soon: with a fault
+    /// for each, that takes a fourth of a boot. What fails is left to the faults.
     pub(crate) fn bring_in(self: &Arc<Physical>, ranges: impl IntoIterator<Item = Range<usize>> + Send + 'static) {
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let memory = self.clone();
@@ -102,11 +106,13 @@ impl Physical {
         &self.file
     }
 
-    /// Lends the bytes at a physical address that the guest named to `f`; None if they are not all memory. For what would
-    /// otherwise be copied twice, many kilobytes at a time: everything else reads and writes by copies ([`GuestMemory`]).
+    /// Lends the bytes at a physical address that the guest named to `f`; None if they are not all
+    /// memory. For what would otherwise be copied twice, many kilobytes at a time: everything else
+    /// reads and writes by copies ([`GuestMemory`]).
     ///
-    /// `f` may read and write the bytes, or hand them to a system call, but decides nothing by them that it does not read
-    /// once only: a guest that gives the same bytes to a device at the same time finds any mixture in them.
+    /// `f` may read and write the bytes, or hand them to a system call, but decides nothing by them
+    /// that it does not read once only: a guest that gives the same bytes to a device at the same
+    /// time finds any mixture in them.
     ///
     /// # Panics
     /// If something is lent out already: there are no two views of the same bytes.
@@ -116,8 +122,9 @@ impl Physical {
     pub(crate) unsafe fn lend<R>(&self, at: u32, len: u32, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         let from = self.find(at, len as usize)?;
         let lent = Lent::new(&self.lent);
-        // SAFETY: in bounds by find(), mapped readable and writable. Nobody else has a reference: kernel and programs do not run, by
-        // this function's contract; other views there are none, by `lent`; devices copy by pointers.
+        // SAFETY: in bounds by find(), mapped readable and writable. Nobody else has a reference:
+        // kernel and programs do not run, by this function's contract; other views there are none,
+        // by `lent`; devices copy by pointers.
         let result = f(unsafe { std::slice::from_raw_parts_mut(from, len as usize) });
         drop(lent);
         Some(result)
@@ -163,13 +170,14 @@ impl Physical {
 
     fn find_u16(&self, at: u32) -> Option<&AtomicU16> {
         let at: *mut u16 = self.find(at, 2)?.cast();
-        // SAFETY: in bounds and mapped for as long as self lives; aligned by the check; the guest's accesses of it are single ones.
+        // SAFETY: in bounds and mapped for as long as self lives; aligned by the check; the guest's
+        // accesses of it are single ones.
         at.is_aligned().then(|| unsafe { AtomicU16::from_ptr(at) })
     }
 }
 
-/// For devices, from any thread, while the guest runs. What the guest changes meanwhile arrives in any mixture: no
-/// reference to those bytes is made, and all values are valid bytes.
+/// For devices, from any thread, while the guest runs. What the guest changes meanwhile arrives in
+/// any mixture: no reference to those bytes is made, and all values are valid bytes.
 impl GuestMemory for Physical {
     fn read(&self, at: u32, to: &mut [u8]) -> Option<()> {
         let from = self.find(at, to.len())?;
@@ -197,12 +205,14 @@ impl GuestMemory for Physical {
 
 impl Drop for Physical {
     fn drop(&mut self) {
-        // SAFETY: the reservation of new(), which nothing uses any more: instances keep it alive by an Arc.
+        // SAFETY: the reservation of new(), which nothing uses any more: instances keep it alive by
+        // an Arc.
         unsafe { memory::release(self.base, 2 * SPACE) };
     }
 }
 
-/// A process that makes a file larger than it may dies of a signal, and one without addresses starts a machine in which nothing does.
+/// Looks for what fails late: a process that makes a file larger than its limit dies of a signal,
+/// and with too few addresses a machine starts in which no program does.
 fn check_limits(size: u64) -> Result<(), Error> {
     let (file_size, addresses) = (process::limit(process::RLIMIT_FSIZE), process::limit(process::RLIMIT_AS));
     if file_size < size {

@@ -1,5 +1,5 @@
-//! User address spaces. Linux keeps the page tables in physical memory; this is the hardware that walks them and
-//! the cache (host mappings) of what it found.
+//! User address spaces. Linux keeps the page tables in physical memory; this is the hardware that
+//! walks them and the cache (host mappings) of what it found.
 use crate::{
     host::memory::{self, Access},
     limits::{Cached, Charge, Ledger, SPLIT},
@@ -21,7 +21,8 @@ mod tests;
 const BITS: usize = u64::BITS as usize;
 /// Pages that one mmap takes in, if their frames follow each other.
 const BATCH: u32 = 16;
-/// RecentEntries, and their pages, that an address space remembers for the one that is made from it next.
+/// Lookups that an address space remembers, and their pages at most, for the one that fork() makes
+/// from it next.
 const LOOKUPS: usize = 48;
 
 /// The format of the page tables, as the kernel image says it (`docs/machine.md`, MMU).
@@ -39,8 +40,8 @@ impl Format {
     }
 }
 
-/// One user address space: 4 GiB and a guard, in which frames of physical memory appear. When the guest's address space is gone it
-/// can be another one's.
+/// One user address space: 4 GiB and a guard, in which frames of physical memory appear. When the
+/// guest's address space is gone it can be another one's.
 pub(crate) struct Space {
     base: *mut u8,
     /// Physical address of the page directory; 0 while this is no guest's address space.
@@ -48,7 +49,8 @@ pub(crate) struct Space {
     physical: Arc<Physical>,
     format: Format,
     is_fork: AtomicBool,
-    /// A bit for each page at which one of the host's mappings may begin: they are one more than these, at most.
+    /// A bit for each page at which one of the host's mappings may begin: they are one more than
+    /// these, at most.
     edges: Pages,
     edge_count: AtomicUsize,
     /// When something was looked up last, by the ledger's time.
@@ -63,7 +65,8 @@ pub(crate) struct Space {
     charge: Charge,
 }
 
-// SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's thread maps and unmaps in it.
+// SAFETY: `base` is the start of a mapping that lives as long as the Space. Only the machine's
+// thread maps and unmaps in it.
 unsafe impl Send for Space {}
 // SAFETY: as above.
 unsafe impl Sync for Space {}
@@ -138,8 +141,8 @@ impl TlbEntry {
     }
 }
 
-/// The latest lookups in an address space, in the order of their numbers, which begin again when it is empty. What was flushed since is
-/// among them.
+/// The latest lookups in an address space, numbered from 0 since it was empty last. They may have
+/// been flushed since.
 struct RecentEntries {
     /// By the number's remainder.
     entries: [AtomicU64; LOOKUPS],
@@ -200,7 +203,8 @@ pub(crate) enum Mapped {
 }
 
 impl Space {
-    /// The charge is for the reservation; the ledger is that in which what is mapped will be counted.
+    /// The charge is for the reservation; the ledger is that in which what is mapped will be
+    /// counted.
     pub(crate) fn new(physical: Arc<Physical>, format: Format, charge: Charge) -> io::Result<Arc<Space>> {
         let (is_fork, used) = (AtomicBool::new(false), AtomicU64::new(0));
         let [mapped, writable, hidden, edges] = [(); 4].map(|()| Pages::none(format));
@@ -235,6 +239,12 @@ impl Space {
         self.pgd.load(Relaxed) != 0
     }
 
+    /// Whether it is that page directory's.
+    #[inline]
+    pub(crate) fn is_of(&self, pgd: u32) -> bool {
+        pgd != 0 && self.pgd.load(Relaxed) == pgd
+    }
+
     /// Whether it is or was last a copy made by fork().
     pub(crate) fn is_fork(&self) -> bool {
         self.is_fork.load(Relaxed)
@@ -249,7 +259,8 @@ impl Space {
         } else {
             self.flush_all();
         }
-        // What both may write are the pages that were copied at once because the child will use them.
+        // Pages that both may write are those that fork() has copied at once, as the child will use
+        // them.
         for page in parent.iter().flat_map(|parent| parent.writable.iter()) {
             let va = (page << self.format.page_shift) as u32;
             if !self.is_mapped(va) {
@@ -258,8 +269,9 @@ impl Space {
         }
     }
 
-    /// Is nobody's address space any more. What is mapped stays, if it is not much: the next is often its like, another child of the
-    /// same parent, with the same pages in the same places. Until then no code runs in it.
+    /// From now on it is nobody's address space. What is mapped stays, if it is not much: the next
+    /// one is often alike, another child of the same parent, with the same pages in the same
+    /// places. Until then no code runs in it.
     pub(crate) fn unbind(&self) {
         if self.lookups.all().is_none_or(|all| all.iter().map(|lookup| lookup.count as usize).sum::<usize>() > LOOKUPS)
         {
@@ -329,13 +341,15 @@ impl Space {
 
     /// Where there are frames, or for no access.
     fn set_protection(&self, va: u32, len: usize, access: Access) -> bool {
-        // Not by a flush of this one: where nothing is mapped, nothing of ours may become accessible.
+        // This one is not flushed for it: where nothing is mapped any more, nothing may become
+        // accessible.
         if !self.ledger().make_room(SPLIT, Some(self)) {
             return false;
         }
         let (first, end) = (self.page(va), self.page(va) + (len >> self.format.page_shift));
         self.count(first, end);
-        // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames of physical memory only.
+        // SAFETY: within our reservation, as va + len is at most 4 GiB; access is given to frames
+        // of physical memory only.
         unsafe { memory::protect(self.base.add(va as usize), len, access) }.is_ok()
     }
 
@@ -343,13 +357,15 @@ impl Space {
         self.base
     }
 
-    /// A word of physical memory; 0, which is never present, where there is none. Async-signal-safe.
+    /// A word of physical memory; 0, which is never present, where there is none.
+    /// Async-signal-safe.
     fn peek(&self, at: u32) -> u32 {
         let at = at as usize;
         if at < WASM_PAGE as usize || at + 4 > self.physical.size() || !at.is_multiple_of(4) {
             return 0;
         }
-        // SAFETY: in bounds and aligned. The kernel does not run now (this thread is its processor).
+        // SAFETY: in bounds and aligned. The kernel does not run now (this thread is its
+        // processor).
         unsafe { self.physical.base().add(at).cast::<u32>().read_volatile() }
     }
 
@@ -371,8 +387,9 @@ impl Space {
         Some(Pte { frame, writable: entry & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY })
     }
 
-    /// The hardware walk: maps the page of `va`, and those before and after it whose frames go before and follow, if the tables allow the access.
-    /// Async-signal-safe; on the machine's thread only.
+    /// The hardware walk: maps the page of `va`, and those before and after it whose frames go
+    /// before and follow, if the tables allow the access. Async-signal-safe; on the machine's
+    /// thread only.
     pub(crate) fn map(&self, va: u32, write: bool) -> Mapped {
         let page = 1u32 << self.format.page_shift;
         let mut va = va & !(page - 1);
@@ -385,7 +402,8 @@ impl Space {
             return Mapped::Yes;
         }
         let mut count = 1;
-        // Backwards as far as nothing is mapped: who goes up in memory would have everything mapped again and again.
+        // Backwards only as far as nothing is mapped: a program that goes up in memory would have
+        // everything mapped again and again.
         while count < BATCH / 2 {
             match va.checked_sub(page).filter(|va| !self.is_mapped(*va)).and_then(|va| self.walk(va)) {
                 Some(before) if before.frame + page == first.frame && before.writable == first.writable => {
@@ -407,7 +425,8 @@ impl Space {
             return Mapped::Refused;
         }
         let len = (count * page) as usize;
-        // SAFETY: within our reservation (va + len <= 4 GiB, as walk() took each page of it); the frames lie in the memfd.
+        // SAFETY: within our reservation (va + len <= 4 GiB, as walk() took each page of it); the
+        // frames lie in the memfd.
         unsafe {
             let at = self.base.add(va as usize);
             if !memory::map(at, len, Access::writable(first.writable), self.physical.file(), first.frame) {
@@ -416,7 +435,8 @@ impl Space {
                 self.flush_all();
                 return Mapped::Refused;
             }
-            // One read brings in the host's own page table entries of 64 KiB around it: a fifth of what faults on each would cost.
+            // One read brings in the host's own page table entries of 64 KiB around it: a fifth of
+            // what faults on each would cost.
             for offset in (0..len).step_by(WASM_PAGE as usize) {
                 at.add(offset).read_volatile();
             }
@@ -437,8 +457,8 @@ impl Space {
         Mapped::Yes
     }
 
-    /// Sees to it that one more mapping can be split, by flushing other address spaces, or else this one. False if there is no room even so:
-    /// other machines of this process have it all.
+    /// Sees to it that one more mapping can be split, by flushing other address spaces, or else
+    /// this one. False if there is no room even so: other machines of this process have it all.
     fn make_room(&self) -> bool {
         let ledger = self.ledger();
         ledger.make_room(SPLIT, Some(self)) || {
@@ -504,7 +524,8 @@ impl Space {
             self.make_room();
             return self.unmap(start as usize, len as usize);
         }
-        // Most ranges are a page, which soon has another frame: to replace a mapping costs half of what it costs to do that twice.
+        // Most ranges are one page, which soon has another frame. It stays mapped without access
+        // until then: to replace a mapping costs half of removing and making one.
         let mut any = false;
         for page in pages.filter(|page| self.mapped.contains(*page)) {
             self.mark_hidden(page);
@@ -523,7 +544,8 @@ impl Space {
         }
         // SAFETY: within our reservation: start + len is at most 4 GiB.
         unsafe {
-            // There is room for it, by the ledger. On a host that refuses all the same nobody can say what is still mapped.
+            // There is room for it, by the ledger. On a host that refuses all the same nobody can
+            // say what is still mapped.
             if !memory::clear(self.base.add(start), len) {
                 return self.ledger().fail();
             }

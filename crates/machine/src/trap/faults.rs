@@ -89,8 +89,8 @@ impl UserContext {
     }
 }
 
-/// A signal of an instruction: of user code that missed a page, or that traps as WebAssembly lets it (by an instruction that the
-/// processor refuses, or by an access to address 0). Others are the engine's.
+/// A signal of an instruction of user code: a page fault, or a trap of WebAssembly's (an
+/// instruction that the processor refuses, or an access to address 0). Others are the engine's.
 pub(super) unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let user = CURRENT.get();
     // SAFETY: the host's arguments of a handler with SA_SIGINFO; `user` is valid by set_current().
@@ -149,8 +149,9 @@ pub(super) unsafe extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t,
 /// Ends the program that was interrupted, as its native stack is used up.
 pub(super) unsafe fn leave_program(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let (interrupts, _) = processor();
-    // SAFETY: valid by set_processor(), which comes before set_current(); the arguments are those of a handler that has interrupted a
-    // program, or one of the two routines of the engine that access its memory.
+    // SAFETY: valid by set_processor(), which comes before set_current(); the arguments are those
+    // of a handler that has interrupted a program, or one of the two routines of the engine that
+    // access its memory.
     unsafe {
         let fp = user.frame_pointer(SignalFrame::of(context));
         leave(&(*interrupts).kernel, Thrown::StackExhausted, fp, info, context);

@@ -1,4 +1,5 @@
-//! Calls of the kernel's exports, and of a program's handler of signals, at an instruction that a signal of the host has interrupted.
+//! Calls of the kernel's exports, and of a program's handler of signals, at an instruction that a
+//! signal of the host has interrupted.
 use super::{UserContext, overflow};
 use crate::{
     arch::{self, EPILOGUE, RET_AT, SignalFrame},
@@ -20,7 +21,8 @@ pub(crate) struct Callee {
 }
 
 impl Callee {
-    /// None if the function cannot return, or if it takes or returns anything but i32, three and one of them at most.
+    /// None if the function cannot return, or has others than up to three parameters and one
+    /// result, all of them i32.
     ///
     /// # Safety
     /// `func` is a function of an instance of that module. The Store outlives the entry's use.
@@ -32,7 +34,8 @@ impl Callee {
         let raw = func.to_raw(store) as usize;
         let offsets = HostPtr;
         let read = |offset: u8| {
-            // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store; the engine tells where its fields lie.
+            // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store; the
+            // engine tells where its fields lie.
             unsafe { ((raw + usize::from(offset)) as *const usize).read() }
         };
         let code = read(offsets.vm_func_ref().wasm_call());
@@ -50,8 +53,8 @@ impl Callee {
         (store + usize::from(offset)) as *mut usize
     }
 
-    /// Where the engine notes how Wasm of this Store last left for the host: addresses of the program counter and of the trampoline's
-    /// frame, whose first word is the frame pointer.
+    /// Where the engine notes how Wasm of this Store last left for the host: addresses of the
+    /// program counter and of the trampoline's frame, whose first word is the frame pointer.
     fn last_exit(self) -> (*mut usize, *mut usize) {
         let offsets = HostPtr.vm_store_context();
         (self.of_store(offsets.last_wasm_exit_pc()), self.of_store(offsets.last_wasm_exit_trampoline_fp()))
@@ -75,9 +78,9 @@ pub(crate) unsafe fn exceptions(
 ) -> Option<Exceptions> {
     let offsets = HostPtr;
     let raw = function.to_raw(store) as usize;
-    // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store, and that tells its
-    // instance; the engine tells where the fields lie. The collector without collections keeps there the
-    // address of one word, the index of the next object, for as long as the Store lives.
+    // SAFETY: to_raw() gives the address of a VMFuncRef, alive as long as its Store, and that tells
+    // its instance; the engine tells where the fields lie. The collector without collections keeps
+    // there the address of one word, the index of the next object, for as long as the Store lives.
     unsafe {
         let context = ((raw + usize::from(offsets.vm_func_ref().vmctx())) as *const usize).read();
         let next = ((context + usize::from(offsets.vmctx_gc_heap_data())) as *const *mut u32).read();
@@ -91,8 +94,8 @@ impl UserContext {
         self.program.function(frame.pc())
     }
 
-    /// Where a function of the program is interrupted: a program counter that the frame pointer belongs to, its own or its
-    /// caller's. None if that is not the program's.
+    /// Where a function of the program is interrupted: a program counter that the frame pointer
+    /// belongs to, its own or its caller's. None if that is not the program's.
     pub(super) fn place(&self, function: &Function, frame: &SignalFrame) -> Option<usize> {
         if function.is_unclear(frame.pc()) {
             return None;
@@ -113,18 +116,21 @@ impl UserContext {
         unsafe { (at as *const usize).read() }
     }
 
-    /// Calls a function as if the interrupted code had. Needs a signal frame of that code on this very stack.
+    /// Calls a function as if the interrupted code had. Needs a signal frame of that code on this
+    /// very stack.
     pub(super) unsafe fn inject(&self, callee: Callee, arguments: [u32; 3], frame: &SignalFrame) -> u32 {
         let call = |pc, fp| {
-            // SAFETY: in a handler on that code's stack, by the caller; the function is what Callee::new() has found.
+            // SAFETY: in a handler on that code's stack, by the caller; the function is what
+            // Callee::new() has found.
             unsafe { arch::call_injected(callee.code, callee.context, &arguments, (pc, fp), callee.ret) }
         };
         if let Some(function) = self.function(frame) {
             let fp = frame.fp();
             return call(self.place(function, frame).unwrap_or(frame.pc()), fp);
         }
-        // In a routine of the engine that the program called (memory.fill, memory.copy), whose frame pointer means nothing: but
-        // the engine has noted where it left the program. The injected call notes the same of itself.
+        // In a routine of the engine that the program called (memory.fill, memory.copy), whose
+        // frame pointer means nothing: but the engine has noted where it left the program. The
+        // injected call notes the same of itself.
         let (exit_pc, exit_fp) = callee.last_exit();
         // SAFETY: fields of the Store; the trampoline's frame is on this stack, further out.
         unsafe {

@@ -1,4 +1,5 @@
-//! The signal that interrupts a processor: a tick, a line that was raised, or the plug that was pulled.
+//! The signal that interrupts a processor: a tick, a line that was raised, or the plug that was
+//! pulled.
 use super::{
     CURRENT, UserContext,
     faults::leave_program,
@@ -14,19 +15,22 @@ use crate::{
 };
 use wasmlinux_boundary::{IRQ_TIMER, RESUME_WAITING};
 
-/// When the kernel, and not user code, was interrupted: nanoseconds until the next look. The kernel looks itself before it
-/// returns to user code; this is for the few instructions between that and the return.
+/// Nanoseconds until the next look, when the kernel, and not user code, was interrupted. The kernel
+/// looks itself before it returns to user code; this is for the few instructions between that and
+/// the return.
 const LOOK_AGAIN: u64 = 200_000;
 
-/// How often a signal's handler is deferred while its task is in a function that catches exceptions, or in one that such a function
-/// calls without catching (setjmp's own): there `siglongjmp` out of the handler would pass by. Sooner or later another is interrupted.
+/// How often a signal's handler is deferred while its task is in a function that catches
+/// exceptions, or in one that such a function calls without catching (setjmp's own): there
+/// `siglongjmp` out of the handler would pass by. Sooner or later another is interrupted.
 const DEFER_MAX: u32 = 250;
 
-/// How often in a row the program is not found in its own code before that is made to fault: it may call a routine of the engine that
-/// takes long (memory.fill, memory.copy) again and again, and would never be interrupted.
+/// How often in a row the program is not found in its own code before that is made to fault: it may
+/// call a routine of the engine that takes long (memory.fill, memory.copy) again and again, and
+/// would never be interrupted.
 const MISSED_MAX: u32 = 250;
-/// Instructions of the engine's glue between a routine and the program, or the host and the program, at
-/// most: 25 or so.
+/// Instructions of the engine's glue between a routine and the program, or the host and the
+/// program, at most: 25 or so.
 const STEPS_MAX: u32 = 200;
 
 pub(super) unsafe extern "C" fn on_interrupt(_: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -99,8 +103,9 @@ unsafe fn interrupted(user: &UserContext, timer: Alarm, info: *mut libc::siginfo
 unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // The next entry into the kernel looks why.
     local::set_stack_limit(usize::MAX);
-    // SAFETY: `on_interrupt`'s arguments; code of the kernel and of the program that runs is that of the task that runs. The
-    // frame pointer belongs to it, or to its caller at its very beginning and end.
+    // SAFETY: `on_interrupt`'s arguments; code of the kernel and of the program that runs is that
+    // of the task that runs. The frame pointer belongs to it, or to its caller at its very
+    // beginning and end.
     unsafe {
         let (user, frame) = (CURRENT.get(), &*SignalFrame::of(context));
         let in_program = !user.is_null() && (*user).function(frame).is_some();
@@ -116,11 +121,12 @@ unsafe fn unplugged(interrupts: &Interrupts, timer: Alarm, info: *mut libc::sigi
     }
 }
 
-/// The program, or another task of it, was missed too often, and is now about to go on with its own code.
+/// The program, or another task of it, was missed too often, and is now about to go on with its own
+/// code.
 ///
-/// Where it goes on may be the engine's glue on the way back from a routine, or into the program. There
-/// nothing is injected: the routine may have thrown, and noted that in the Store. It goes on by single
-/// steps up to code of the program's own.
+/// Where it goes on may be the engine's glue on the way back from a routine, or into the program.
+/// There nothing is injected: the routine may have thrown, and noted that in the Store. It goes on
+/// by single steps up to code of the program's own.
 pub(super) unsafe fn found(user: &UserContext, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let (interrupts, timer) = processor();
     // SAFETY: as in leave_program().

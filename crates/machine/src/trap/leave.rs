@@ -1,9 +1,11 @@
-//! Ends what runs on a task's stack from within a signal's handler, at any instruction of compiled code: as a trap of the engine's does.
+//! Ends what runs on a task's stack from within a signal's handler, at any instruction of compiled
+//! code: as a trap of the engine's does.
 //!
-//! Compiled code can be left anywhere. It has frame pointers and nothing that needs a destructor, and
-//! the engine's trap leads to the place where the host called it, whose stack pointer the entry has noted. So the handler says that
-//! an instruction has trapped which the engine knows to trap, and the engine's own handler does the rest. Why it was left is noted
-//! beside it: see [`cause`].
+//! Compiled code can be left anywhere. It has frame pointers and nothing that needs a destructor,
+//! and the engine's trap leads to the place where the host called it, whose stack pointer the entry
+//! has noted. So the handler makes it look as if an instruction had trapped that the engine knows
+//! can do so, and the engine's own handler does the rest. Why it was left is noted beside it: see
+//! [`cause`].
 use crate::{arch::SignalFrame, engine::kernel_code::KernelCode};
 use std::{cell::Cell, fmt};
 
@@ -30,12 +32,13 @@ impl fmt::Display for Thrown {
 
 impl std::error::Error for Thrown {}
 
-/// When the handler returns, the call that the host made of this stack's compiled code ends with an error, of which [`cause`] makes
-/// `why`. Async-signal-safe where the interrupted code is.
+/// Once the handler returns, the host's call of the compiled code on this stack ends with an error,
+/// of which [`cause`] makes `why`. Async-signal-safe where the interrupted code is.
 ///
 /// # Safety
-/// The arguments are those of a handler for a signal that interrupted compiled code of the task that runs, or a routine of the engine
-/// that it called and that holds nothing. `fp` is the frame pointer of the innermost frame of compiled code, or of its caller's.
+/// The arguments are those of a handler for a signal that interrupted compiled code of the task
+/// that runs, or a routine of the engine that it called and that holds nothing. `fp` is the frame
+/// pointer of the innermost frame of compiled code, or of its caller's.
 pub(crate) unsafe fn leave(
     kernel: &KernelCode,
     why: Thrown,
@@ -44,7 +47,8 @@ pub(crate) unsafe fn leave(
     context: *mut libc::c_void,
 ) {
     CAUSE.set(Some(why));
-    // SAFETY: the host's own, by this function's contract; the engine's handler replaces what it needs to.
+    // SAFETY: the host's own, by this function's contract; the engine's handler replaces what it
+    // needs to.
     unsafe {
         let frame = SignalFrame::of(context);
         frame.set_pc(kernel.trap);

@@ -1,11 +1,13 @@
 //! Traps and interrupts of user code: calls of the kernel's exports, injected by signal handlers.
 //!
-//! User code is compiled without checks. It stops at any instruction by a signal of the host: SIGSEGV for a page fault, the
-//! interrupt signal for a tick or a device. The handler runs on the task's own stack, so all registers are saved there, and
-//! calls the kernel by the engine's own convention, as if user code had made a call at that instruction. What it calls may
-//! sleep, switch tasks and come back later; then the handler returns and the host retries the instruction.
+//! User code is compiled without checks. It stops at any instruction by a signal of the host:
+//! SIGSEGV for a page fault, the interrupt signal for a tick or a device. The handler runs on the
+//! task's own stack, so all registers are saved there, and calls the kernel by the engine's own
+//! convention, as if user code had made a call at that instruction. What it calls may sleep, switch
+//! tasks and come back later; then the handler returns and the host retries the instruction.
 //!
-//! Nothing in a handler's frame may need a destructor: a task that is dropped while it sleeps here is unwound past it.
+//! Nothing in a handler's frame may need a destructor: a task that is dropped while it sleeps here
+//! is unwound past it.
 //!
 //! ```text
 //!  inject.rs      calls of the kernel from a handler       overflow.rs  stacks that grow
@@ -69,13 +71,14 @@ thread_local! {
 /// Which user task runs on this thread.
 ///
 /// # Safety
-/// It is null, or valid until the next call, and the context of the task whose code runs on this thread until then.
+/// It is null, or valid until the next call, and the context of the task whose code runs on this
+/// thread until then.
 pub(crate) unsafe fn set_current(context: *const UserContext) {
     CURRENT.set(context);
 }
 
-/// Sees to it that the user task that runs, with this stack pointer, has stack enough to enter the kernel: the lowest stack pointer with
-/// which it may do so again. None if there is not enough.
+/// Sees to it that the user task that runs, with this stack pointer, has stack enough to enter the
+/// kernel: the lowest stack pointer with which it may do so again. None if there is not enough.
 ///
 /// # Safety
 /// A frame of this thread is at `sp`, on the stack of the task that runs.
@@ -92,7 +95,8 @@ pub(crate) unsafe fn grow_for_entry(sp: usize) -> Option<usize> {
 
 /// The user task that runs has less stack than its Store says: down to here only.
 pub(crate) fn raise_stack_limit(limit: usize) {
-    // SAFETY: valid by set_current(); the Store of the task that runs here. A limit that is higher than need be is no harm.
+    // SAFETY: valid by set_current(); the Store of the task that runs here. A limit that is higher
+    // than need be is no harm.
     unsafe {
         if let Some(user) = CURRENT.get().as_ref() {
             let at = user.stack_limit();
@@ -136,8 +140,8 @@ const TRAPS: [i32; 5] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRA
 /// Who had these before.
 static ENGINE_HANDLERS: OnceLock<[Previous; TRAPS.len()]> = OnceLock::new();
 
-/// Makes the calling thread one that can be a processor, whatever signals its creator had blocked. Signals that are not the machine's
-/// are for other threads.
+/// Makes the calling thread one that can be a processor, whatever signals its creator had blocked.
+/// Signals that are not the machine's are for other threads.
 pub(crate) fn prepare_thread() {
     // It would make an alternate stack later on.
     Engine::tls_eager_initialize();
@@ -148,8 +152,9 @@ pub(crate) fn prepare_thread() {
 pub(crate) fn install() {
     ENGINE_HANDLERS.get_or_init(|| TRAPS.map(signals::previous));
     static ONCE: Once = Once::new();
-    // SAFETY: the handlers are sound on any thread at any time. On a processor's they run on the stack that was interrupted, which
-    // for user code is the task's: that thread has no alternate stack. Others may need theirs, for handlers that were there before.
+    // SAFETY: the handlers are sound on any thread at any time. On a processor's they run on the
+    // stack that was interrupted, which for user code is the task's: that thread has no alternate
+    // stack. Others may need theirs, for handlers that were there before.
     ONCE.call_once(|| unsafe {
         TRAPS.into_iter().for_each(|signal| signals::handle(signal, faults::on_trap, false));
         signals::handle(signals::interrupt_signal(), interrupts::on_interrupt, true);

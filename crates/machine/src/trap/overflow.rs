@@ -1,7 +1,9 @@
-//! Stacks that grow: what happens when a function finds that its frame does not fit above the engine's stack limit.
+//! Stacks that grow: what happens when a function finds that its frame does not fit above the
+//! engine's stack limit.
 //!
-//! A function begins by making its frame (`arch::PROLOGUE`) and a look at the limit; nothing else has happened when it traps. So it can begin
-//! again, after the limit was lowered as far as the machine's ledger allows (`stack.rs`).
+//! A function begins by making its frame (`arch::PROLOGUE`) and a look at the limit; nothing else
+//! has happened when it traps. So it can begin again, after the limit was lowered as far as the
+//! machine's ledger allows (`stack.rs`).
 use crate::{
     arch::{PROLOGUE, SignalFrame},
     engine::code::{Function, Program},
@@ -12,7 +14,8 @@ use wasmtime::{Module, Trap};
 use wasmtime_environ::{HostPtr, PtrSize};
 
 thread_local! {
-    /// The kernel of the machine whose processor this thread is, and what is known of its code once it was asked for.
+    /// The kernel of the machine whose processor this thread is, and what is known of its code once
+    /// it was asked for.
     static KERNEL: RefCell<Option<Module>> = const { RefCell::new(None) };
     static KERNEL_CODE: OnceCell<Program> = const { OnceCell::new() };
 }
@@ -22,7 +25,8 @@ pub(crate) fn set_kernel(module: &Module) {
     KERNEL.set(Some(module.clone()));
 }
 
-/// Where the engine keeps the stack limit of a Store, which lies at the context of any instance of it.
+/// Where the engine keeps the stack limit of a Store, which lies at the context of any instance of
+/// it.
 ///
 /// # Safety
 /// It must be the context of an instance in a Store that lives.
@@ -33,8 +37,8 @@ pub(crate) unsafe fn limit_of(context: usize) -> *mut usize {
     (store + usize::from(offsets.vm_store_context().stack_limit())) as *mut usize
 }
 
-/// Gives the task more stack, if that is what the interrupted instruction traps for, and lets its function begin again. False if it is
-/// not, or there is no more: then nothing has changed.
+/// Gives the task more stack, if that is what the interrupted instruction traps for, and lets its
+/// function begin again. False if it is not, or there is no more: then nothing has changed.
 ///
 /// # Safety
 /// The frame is that of a signal handler on this thread; `user` the program that runs, if any.
@@ -52,8 +56,9 @@ pub(crate) unsafe fn begin_again(user: Option<&Program>, frame: &mut SignalFrame
         },
     };
     let (sp, fp) = (frame.sp(), frame.fp());
-    // SAFETY: the function's code is mapped readable. At its begin, by the checks, its frame pointer is on the stack, and
-    // its instance's context is an argument, by the engine's convention.
+    // SAFETY: the function's code is mapped readable. At its begin, by the checks, its frame
+    // pointer is on the stack, and its instance's context is an argument, by the engine's
+    // convention.
     unsafe {
         if sp != fp || (start as *const [u8; PROLOGUE.len()]).read_unaligned() != PROLOGUE {
             return false;

@@ -1,8 +1,8 @@
 //! What a program is told of an instruction that trapped.
 use wasmtime::Trap;
 
-/// The signal and its code (`si_code`) for an instruction that trapped: what Linux gives on hardware. None if the program's
-/// frames have to go.
+/// The signal and its code (`si_code`) for an instruction that trapped: what Linux gives on
+/// hardware. None if the program's frames have to go.
 pub(crate) fn siginfo(trap: Trap) -> Option<(i32, i32)> {
     Some(match trap {
         Trap::IntegerDivisionByZero | Trap::IntegerOverflow => (libc::SIGFPE, FPE_INTDIV),

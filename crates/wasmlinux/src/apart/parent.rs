@@ -224,7 +224,13 @@ fn spawn(requests: OwnedFd) -> io::Result<Child> {
     if let Some(map) = std::env::var_os("WASMLINUX_PERF_MAP") {
         command.env("WASMLINUX_PERF_MAP", map);
     }
-    command.spawn()
+    command.spawn().map_err(|error| {
+        let mut why = format!("it cannot be started from /proc/self/exe: {error}");
+        if error.kind() == io::ErrorKind::NotFound {
+            why.push_str("; /proc has to be mounted");
+        }
+        io::Error::new(error.kind(), why)
+    })
 }
 
 type Started = io::Result<(u32, OwnedFd, mpsc::Sender<Arc<Shared>>)>;

@@ -1,10 +1,13 @@
-//! Compiled code for a machine in a process of its own, which can neither open the cache nor start a
-//! compiler: it asks the process that started it.
+//! Compiled code for a machine in a process of its own, which can neither open the cache nor start
+//! a compiler: it asks the process that started it.
 //!
 //! What is asked for is hostile. The cache is written by the process that answers only, with what
 //! its own compiler has made of the very bytes that the name of the file stands for.
 use super::{CODE, Cancel, Compiler, Failure, OTHER_VERSION, REFUSED, compile, compile_here};
-use crate::{Error, ProgramError, engine, engine::cache::Cache, engine::code::Key};
+use crate::{
+    CompileError, Error, ProgramError, ResourceError, UnavailableError, engine, engine::cache::Cache,
+    engine::code::Key, error::explained,
+};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
@@ -66,9 +69,9 @@ impl Broker {
 
     /// As [`compile`].
     pub(crate) fn compile(&self, wasm: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Failure> {
-        let lost = |error: io::Error| Failure::compile(format!("the compiler is lost: {error}"), true);
+        let lost = |error: io::Error| Failure::compile(CompileError::Lost(error), true);
         let (_, socket) = self.0.ask(Message::new(COMPILE, 0), None).map_err(lost)?;
-        let Some(socket) = socket else { return Err(Failure::Unavailable("too many programs are compiled".into())) };
+        let Some(socket) = socket else { return Err(Failure::Unavailable(UnavailableError::Busy)) };
         let mut socket = UnixStream::from(socket);
         cancel.by(socket.try_clone().map_err(lost)?);
         // One that refuses it does not read on.
@@ -82,9 +85,9 @@ impl Broker {
         Err(match kind {
             CODE => return Ok(bytes),
             REFUSED => Failure::Program { error: ProgramError::Refused(text()), again: false },
-            RESOURCES => Failure::Program { error: ProgramError::Resources(text()), again: true },
-            UNAVAILABLE | OTHER_VERSION => Failure::Unavailable(text()),
-            kind => Failure::compile(text(), kind != FAILED),
+            RESOURCES => Failure::Program { error: ResourceError::Told(text()).into(), again: true },
+            UNAVAILABLE | OTHER_VERSION => Failure::Unavailable(UnavailableError::Told(text())),
+            kind => Failure::compile(CompileError::Told(text()), kind != FAILED),
         })
     }
 }
@@ -152,12 +155,14 @@ impl BrokerServer {
         let length = u64::from_le_bytes(length);
         let (kind, bytes) = match self.take(socket, length)? {
             Ok(code) => (CODE, code),
-            Err(Failure::Program { error: ProgramError::Resources(text), .. }) => (RESOURCES, text.into_bytes()),
-            Err(Failure::Program { error: ProgramError::Compile(text), again }) => {
-                (if again { FAILED_AGAIN } else { FAILED }, text.into_bytes())
+            Err(Failure::Program { error: ProgramError::Resources(error), .. }) => {
+                (RESOURCES, explained(&error).into_bytes())
+            }
+            Err(Failure::Program { error: ProgramError::Compile(error), again }) => {
+                (if again { FAILED_AGAIN } else { FAILED }, explained(&error).into_bytes())
             }
             Err(Failure::Program { error, .. }) => (REFUSED, error.to_string().into_bytes()),
-            Err(Failure::Unavailable(text)) => (UNAVAILABLE, text.into_bytes()),
+            Err(Failure::Unavailable(error)) => (UNAVAILABLE, explained(&error).into_bytes()),
         };
         let mut head = vec![kind];
         head.extend((bytes.len() as u64).to_le_bytes());

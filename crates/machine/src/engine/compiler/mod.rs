@@ -14,7 +14,7 @@ mod worker;
 pub use broker::{Broker, BrokerServer};
 pub use worker::compile_if_asked;
 
-use crate::{Error, ProgramError, engine};
+use crate::{CompileError, Error, ProgramError, ResourceError, UnavailableError, engine, sync::lock};
 use std::{
     fs, io,
     io::{Read, Write},
@@ -22,12 +22,12 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream, unix::process::CommandExt, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
-/// Bytes of memory that the compiler may use for a program, and for each of the program's bytes: two
-/// thirds more than the kernel takes, whose functions are small.
+/// Bytes of memory that the compiler may use for a program, and for each of the program's bytes:
+/// two thirds more than the kernel takes, whose functions are small.
 const MEMORY: u64 = 1 << 30;
 const MEMORY_FACTOR: u64 = 48;
 /// Threads of a compiler, at most: each takes memory for the function that it compiles.
@@ -90,8 +90,8 @@ impl Limits {
     fn of(bytes: u64) -> Limits {
         let processor = 10 + (bytes * 15).div_ceil(1 << 20);
         let memory = MEMORY + bytes * MEMORY_FACTOR;
-        // Other processes want the processors too, dozens of them perhaps: what is bounded here is a
-        // process that does nothing.
+        // Other processes want the processors too, dozens of them perhaps: what is bounded here is
+        // a process that does nothing.
         Limits { memory, processor, time: Duration::from_secs(60 + 20 * processor) }
     }
 }
@@ -101,12 +101,12 @@ pub(crate) enum Failure {
     /// The program, each time. Or one that was good had bad luck, unless `again` is false.
     Program { error: ProgramError, again: bool },
     /// There is no compiler, and why.
-    Unavailable(String),
+    Unavailable(UnavailableError),
 }
 
 impl Failure {
-    fn compile(text: impl Into<String>, again: bool) -> Failure {
-        Failure::Program { error: ProgramError::Compile(text.into()), again }
+    fn compile(error: impl Into<CompileError>, again: bool) -> Failure {
+        Failure::Program { error: ProgramError::Compile(error.into()), again }
     }
 }
 
@@ -122,7 +122,7 @@ struct Cancelling {
 
 impl Cancel {
     fn lock(&self) -> MutexGuard<'_, Cancelling> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The compiler ends soon, or does not begin.
@@ -170,8 +170,8 @@ impl From<io::Error> for Stop {
 /// Blocks.
 pub(crate) fn compile(executable: &Path, wasm: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Failure> {
     let limits = Limits::of(wasm.len() as u64);
-    let identity = engine::identity().map_err(|e| Failure::compile(format!("{e:#}"), true))?;
-    let unavailable = |error: io::Error| Failure::Unavailable(error.to_string());
+    let identity = engine::identity().map_err(|e| Failure::compile(e, true))?;
+    let unavailable = |error: io::Error| Failure::Unavailable(UnavailableError::Start(error));
     let (socket, mut child) = start(executable).map_err(unavailable)?;
     let result = match socket.try_clone() {
         Ok(clone) => {
@@ -187,14 +187,14 @@ pub(crate) fn compile(executable: &Path, wasm: &[u8], cancel: &Cancel) -> Result
     let status = end(&mut child, if ends { ENDING } else { Duration::ZERO });
     result.map_err(|stop| match stop {
         Stop::Failed(failure) => failure,
-        Stop::Late => Failure::compile(format!("the compiler was not ready after {} s", limits.time.as_secs()), true),
+        Stop::Late => Failure::compile(CompileError::Late(limits.time), true),
         Stop::Lost => fate(status, &mut child, limits),
     })
 }
 
 /// What a process has died of that gave no answer.
 fn fate(status: Option<ExitStatus>, child: &mut Child, limits: Limits) -> Failure {
-    let Some(status) = status else { return Failure::compile("the compiler has ended without an answer", true) };
+    let Some(status) = status else { return Failure::compile(CompileError::Ended, true) };
     let mut words = Vec::new();
     if let Some(errors) = child.stderr.take() {
         // It has ended: nobody can make this wait.
@@ -202,15 +202,13 @@ fn fate(status: Option<ExitStatus>, child: &mut Child, limits: Limits) -> Failur
     }
     let words = String::from_utf8_lossy(&words);
     match status.signal() {
-        Some(libc::SIGXCPU) => {
-            Failure::compile(format!("it takes the compiler more than {} s of processor time", limits.processor), false)
-        }
+        Some(libc::SIGXCPU) => Failure::compile(CompileError::Processor(limits.processor), false),
         // As the standard library says it before it aborts.
         Some(libc::SIGABRT) if words.starts_with("memory allocation of ") => {
-            Failure::compile(format!("it takes the compiler more than {} MiB of memory", limits.memory >> 20), false)
+            Failure::compile(CompileError::Memory(limits.memory), false)
         }
-        Some(signal) => Failure::compile(format!("the compiler was ended by signal {signal}"), true),
-        None => Failure::compile(format!("the compiler has failed ({status})"), true),
+        Some(signal) => Failure::compile(CompileError::Signal(signal), true),
+        None => Failure::compile(CompileError::Status(status), true),
     }
 }
 
@@ -295,13 +293,13 @@ fn talk(mut talk: &Talk<'_>, identity: u64, wasm: &[u8], limits: Limits) -> Resu
     talk.read_exact(&mut head)?;
     let [kind, length @ ..] = head;
     let length = u64::from_le_bytes(length);
-    let failed = |text: String, again| Stop::Failed(Failure::compile(text, again));
+    let failed = |error: CompileError, again| Stop::Failed(Failure::compile(error, again));
     if length > CODE_MAX {
-        return Err(failed(format!("it makes {length} bytes of code, of at most {CODE_MAX}"), false));
+        return Err(failed(CompileError::Code { length, limit: CODE_MAX }, false));
     }
     let mut bytes = Vec::new();
     if let Err(error) = bytes.try_reserve_exact(length as usize) {
-        return Err(Stop::Failed(Failure::Program { error: ProgramError::Resources(error.to_string()), again: true }));
+        return Err(Stop::Failed(Failure::Program { error: ResourceError::Memory(error).into(), again: true }));
     }
     if talk.take(length).read_to_end(&mut bytes)? as u64 != length {
         return Err(Stop::Lost);
@@ -310,8 +308,8 @@ fn talk(mut talk: &Talk<'_>, identity: u64, wasm: &[u8], limits: Limits) -> Resu
     match kind {
         CODE => Ok(bytes),
         REFUSED => Err(Stop::Failed(Failure::Program { error: ProgramError::Refused(text()), again: false })),
-        OTHER_VERSION => Err(Stop::Failed(Failure::Unavailable("it is of another version".into()))),
-        _ => Err(failed("the compiler gives no answer that makes sense".into(), true)),
+        OTHER_VERSION => Err(Stop::Failed(Failure::Unavailable(UnavailableError::Version))),
+        _ => Err(failed(CompileError::Answer, true)),
     }
 }
 
@@ -319,5 +317,5 @@ fn talk(mut talk: &Talk<'_>, identity: u64, wasm: &[u8], limits: Limits) -> Resu
 pub(crate) fn compile_here(wasm: &[u8]) -> Result<Vec<u8>, ProgramError> {
     let program = wasmlinux_module::check(wasm)?;
     let code = engine::get().and_then(|engine| engine.precompile_module(&program.module));
-    code.map_err(|e| ProgramError::Compile(format!("{e:#}")))
+    Ok(code.map_err(CompileError::from)?)
 }

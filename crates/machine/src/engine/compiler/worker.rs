@@ -1,12 +1,12 @@
 //! The other side: a process that compiles one program and ends.
 use super::{CODE, OTHER_VERSION, REFUSED};
-use crate::{ProgramError, engine, host::process};
+use crate::{CompileError, ProgramError, engine, host::process, sync::lock};
 use std::{
     fs,
     io::{self, Read, Write},
     os::{fd::FromRawFd, unix::fs::FileTypeExt, unix::net::UnixStream},
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -56,8 +56,8 @@ fn serve() -> i32 {
 
 /// Leaves what came from the process that started this one.
 fn settle() {
-    // SAFETY: descriptors from 3 on are none of this process's own, which has just begun and will do nothing else: what they lead to
-    // would otherwise stay open for as long.
+    // SAFETY: descriptors from 3 on are none of this process's own, which has just begun and will
+    // do nothing else: what they lead to would otherwise stay open for as long.
     unsafe { process::be_compiler(NICE) };
     process::lower_limit(process::RLIMIT_CORE, 0);
     process::lower_limit(process::RLIMIT_FSIZE, 0);
@@ -88,7 +88,7 @@ fn answer(mut socket: UnixStream) -> io::Result<()> {
     })?;
     match compile(wasm) {
         Ok(code) => reply(&mut socket, CODE, &code),
-        Err(error) => reply(&mut socket, REFUSED, error.to_string().as_bytes()),
+        Err(error) => reply(&mut socket, REFUSED, error.explained().as_bytes()),
     }
 }
 
@@ -104,18 +104,18 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 
 fn compile(wasm: Vec<u8>) -> Result<Vec<u8>, ProgramError> {
     std::panic::set_hook(Box::new(|info| {
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string().replace('\n', " ");
+        *lock(&PANIC) = info.to_string().replace('\n', " ");
     }));
     let compile = move || {
         let wasmlinux_module::Program { module, .. } = wasmlinux_module::check(&wasm)?;
         drop(wasm);
         let code = engine::compiling().and_then(|engine| engine.precompile_module(&module));
-        code.map_err(|e| ProgramError::Compile(format!("{e:#}")))
+        Ok(code.map_err(CompileError::from)?)
     };
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(compile);
-    let thread = thread.map_err(|e| ProgramError::Compile(format!("no thread for the compiler: {e}")))?;
+    let thread = thread.map_err(CompileError::Thread)?;
     thread.join().unwrap_or_else(|_| {
-        let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(ProgramError::Compile(format!("the compiler has a bug: {what}")))
+        let what = lock(&PANIC);
+        Err(CompileError::Panic(what.clone()).into())
     })
 }
