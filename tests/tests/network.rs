@@ -318,7 +318,7 @@ fn consent_on_the_command_line() {
     output.expect("1.2.3.4\ta\n127.0.1.1\twasmlinux\n");
     let output = wasmlinux_with(["run", "--network", "none", "--add-host", "a:host-gateway", "true"]).output();
     output.expect_status(125);
-    assert_eq!(output.errors(), "wasmlinux: host-gateway needs a network, and --network none asks for none\n");
+    assert_eq!(output.errors(), "wasmlinux: host-gateway needs a network, and --network none gives none\n");
 }
 
 #[test]
@@ -414,14 +414,14 @@ fn who_is_kept_from_something_hears_of_it() {
         let output = wasmlinux_with(["run"]).args(options).args(["--", "sh", "-c", &script]).output();
         output.errors()
     };
-    let host = "wasmlinux: the guest was kept from 10.0.2.2: --network user,host would let it\n";
-    let private = "wasmlinux: the guest was kept from 192.168.7.7: --network user,private would let it\n";
+    let host = "wasmlinux: the guest was kept from 10.0.2.2: --network user,host would allow it\n";
+    let private = "wasmlinux: the guest was kept from 192.168.7.7: --network user,private would allow it\n";
     assert_eq!(said(&[], "false"), format!("{host}{private}"));
     // What succeeds says nothing of its own; a person at a terminal sees it at the end.
     assert_eq!(said(&[], "true"), "");
     let script = "nc -w 2 10.0.2.2 80; true";
     let (status, shown) = Terminal::run(["sh", "-c", script]).end();
-    assert!(status == 0 && shown.contains("would let it\r\n"), "{status}: {shown}");
+    assert!(status == 0 && shown.contains("would allow it\r\n"), "{status}: {shown}");
 }
 
 #[test]
@@ -444,5 +444,5 @@ fn bad_ports() {
     }
     let output = wasmlinux_with(["run", "--network", "none", "-p", "8080:80", "--", "true"]).output();
     output.expect_status(125);
-    assert_eq!(output.errors(), "wasmlinux: -p needs a network, and --network none asks for none\n");
+    assert_eq!(output.errors(), "wasmlinux: -p needs a network, and --network none gives none\n");
 }

@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// The first address of a kind that the guest was kept from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the guest was kept from {address}: --network user,{word} would let it")]
+#[error("the guest was kept from {address}: --network user,{word} would allow it")]
 pub struct Refused {
     /// The address.
     pub address: IpAddr,

@@ -19,7 +19,7 @@ pub enum Error {
         asked: u64,
     },
     /// What is added to the root file system does not fit into the memory.
-    #[error("{} of memory are too little for the {count} files and directories that are added, which take {} of it: {}",
+    #[error("{} of memory is too little for the {count} files and directories that are added, which take {} of it: {}",
         size(*.memory), size(*.files), advice(*.needed))]
     FilesTooLarge {
         /// The machine's memory, in bytes.
@@ -98,7 +98,7 @@ pub enum Error {
     #[error(transparent)]
     Apart(ApartError),
     /// This executable cannot be started as a machine.
-    #[error("this program cannot be a machine's process: call `machine_if_asked` at the begin of its `main`")]
+    #[error("this program cannot be a machine's process: call `machine_if_asked` at the beginning of its `main`")]
     NotOffered,
     /// The machine is off, or went off meanwhile.
     #[error("the machine is off")]
@@ -138,7 +138,7 @@ pub enum Error {
     ZeroByte(String),
     /// Arguments and environment of a command, or the buffers of a system call, are larger than the
     /// channel takes.
-    #[error("{what} of {size} bytes: at most {limit} can be handed over")]
+    #[error("{what} of {size} bytes: at most {limit} can be passed")]
     TooLarge {
         /// What it is.
         what: &'static str,

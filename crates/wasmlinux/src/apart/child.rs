@@ -15,9 +15,9 @@ use wasmlinux_devices::{Bus, Channel, Panic, Prepared, Streams};
 use wasmlinux_machine as computer;
 use wasmlinux_net::{Network, Ports, Protocol, Remote, Share};
 
-/// To be called at the begin of `main`, before any thread is started or descriptor opened. If this
-/// process was started to be a machine ([`Builder::boot_apart`](crate::Builder::boot_apart)), it
-/// calls `prepare`, which may set up a log of this level on standard error, is that machine, and
+/// To be called at the beginning of `main`, before any thread is started or descriptor opened. If
+/// this process was started to be a machine ([`Builder::boot_apart`](crate::Builder::boot_apart)),
+/// it calls `prepare`, which may set up a log of this level on standard error, is that machine, and
 /// does not return. Else it returns at once, and this executable can be a machine.
 pub fn machine_if_asked(prepare: impl FnOnce(LevelFilter)) {
     let arguments: Vec<_> = std::env::args().skip(1).take(4).collect();

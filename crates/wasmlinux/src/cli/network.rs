@@ -12,7 +12,7 @@ pub(crate) struct Network {
 impl Network {
     /// `none`, or `user` and what the guest may reach beside public addresses.
     pub(crate) fn parse(text: &str) -> Result<Network, String> {
-        const HELP: &str = "give none, or user and of host, private, link-local what the guest may reach, as user,host";
+        const HELP: &str = "give none or user; after user may come host, private and link-local, as in user,host";
         let mut network = Network { on: true, reach: Reach::default() };
         let mut words = text.split(',');
         match words.next() {
@@ -23,7 +23,7 @@ impl Network {
                     "a machine has a network of its own: user,host lets it reach this host, and -p opens ports".into(),
                 );
             }
-            Some("bridge" | "default") => return Err("the network of a machine alone is user".into()),
+            Some("bridge" | "default") => return Err("a single machine has no such network: give user".into()),
             _ => return Err(HELP.into()),
         }
         for word in words {
@@ -31,7 +31,7 @@ impl Network {
                 "host" => network.reach.host = true,
                 "private" => network.reach.private = true,
                 "link-local" => network.reach.link_local = true,
-                _ => return Err(format!("`{word}` is nothing that could be reached: {HELP}")),
+                _ => return Err(format!("`{word}` is not something to reach: {HELP}")),
             }
         }
         Ok(network)
@@ -54,14 +54,16 @@ impl HostEntry {
             .or_else(|| text.split_once(':'))
             .ok_or("the address is missing; give NAME:IP, or NAME:host-gateway for this host")?;
         if name.is_empty() || name.chars().any(|c| !c.is_ascii_alphanumeric() && !"-._".contains(c)) {
-            return Err(format!("`{name}` is no name of a host; give NAME:IP"));
+            return Err(format!("`{name}` is not a host name; give NAME:IP"));
         }
         let bare = address.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(address);
         let address = match bare.parse() {
             _ if address == "host-gateway" => None,
             Ok(ip) => Some(ip),
             Err(_) => {
-                return Err(format!("`{address}` is no address; give NAME:IP, or NAME:host-gateway for this host"));
+                return Err(format!(
+                    "`{address}` is not an IP address; give NAME:IP, or NAME:host-gateway for this host"
+                ));
             }
         };
         Ok(HostEntry { name: name.into(), address })

@@ -56,7 +56,7 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         | "health-retries"
         | "health-timeout"
         | "health-start-period"
-        | "no-healthcheck" => "nobody watches the command but who runs wasmlinux",
+        | "no-healthcheck" => "nothing checks the command's health: do it from outside, through a published port",
         _ => return None,
     })
 }

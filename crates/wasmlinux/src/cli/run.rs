@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Run) -> u8 {
     network.reach.host |= options.add_host.iter().any(|entry| entry.address.is_none());
     let needs = [("-p", !options.publish.is_empty()), ("host-gateway", network.reach.host)];
     if let Some((what, _)) = needs.iter().find(|(_, needed)| *needed && !network.on) {
-        complain(&format!("{what} needs a network, and --network none asks for none"));
+        complain(&format!("{what} needs a network, and --network none gives none"));
         return STATUS_ERROR;
     }
     builder = builder.network(network.on).reach(network.reach);
@@ -243,7 +243,7 @@ fn interpreter(options: &Run, program: &str) -> Option<String> {
 
 /// What a program is that is not even a module, if it came from the host.
 fn no_program(options: &Run, program: &str) -> &'static str {
-    const ADVICE: &str = "no WebAssembly program: build it with wasmlinux-cc, or begin a script with #!/bin/sh";
+    const ADVICE: &str = "not a WebAssembly program: build it with wasmlinux-cc, or begin a script with #!/bin/sh";
     let Some(magic) = first_bytes(options, program, 8) else { return ADVICE };
     match magic.as_slice() {
         [0x7f, b'E', b'L', b'F', ..] => "it is a program for the host (ELF): build it with wasmlinux-cc",
