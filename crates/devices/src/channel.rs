@@ -53,11 +53,12 @@ impl Channel {
         Ok((one.into(), other.into()))
     }
 
-    /// How long [`Channel::ask`] waits for an answer.
+    /// How long [`Channel::ask`] waits until the question is sent, and then for an answer.
     ///
     /// # Errors
     /// The host's.
     pub fn set_patience(&self, limit: Duration) -> io::Result<()> {
+        set_socket_timeout(&self.socket, Timeout::Send, Some(limit))?;
         Ok(set_socket_timeout(&self.socket, Timeout::Recv, Some(limit))?)
     }
 
@@ -124,8 +125,10 @@ impl Channel {
     /// The other end is gone or does not answer. After that no question is answered any more.
     pub fn ask(&self, message: Message, file: Option<BorrowedFd<'_>>) -> io::Result<(Received, Option<OwnedFd>)> {
         let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.send(message, file)?;
-        let answer = self.receive().and_then(|answer| answer.ok_or_else(|| io::ErrorKind::BrokenPipe.into()));
+        let answer = self
+            .send(message, file)
+            .and_then(|()| self.receive())
+            .and_then(|answer| answer.ok_or_else(|| io::ErrorKind::BrokenPipe.into()));
         if answer.is_err() {
             // An answer that comes late would be taken for another's.
             self.shut();
@@ -176,5 +179,18 @@ mod tests {
         assert!(one.ask(Message::new(1, 0), None).is_err());
         assert!(other.receive().unwrap().is_some());
         assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn who_answers_but_does_not_listen_is_not_waited_for() {
+        let (one, other) = Channel::pair().unwrap();
+        one.set_patience(Duration::from_millis(10)).unwrap();
+        // Answers to questions that it never takes, until no more of these can be sent.
+        let asked = (0..100_000).take_while(|_| {
+            other.send(Message::new(1, 0), None).unwrap();
+            one.ask(Message::new(1, 0), None).is_ok()
+        });
+        assert!(asked.count() < 100_000);
+        assert!(one.ask(Message::new(1, 0), None).is_err());
     }
 }
