@@ -248,7 +248,11 @@ fn allowed(datagrams: bool) -> Result<Rules, seccompiler::BackendError> {
     // To whom a socket is connected, and nobody else.
     match datagrams {
         false => allow(libc::SYS_sendto, vec![is(4, 0)?])?,
-        true => drop(rules.insert(libc::SYS_sendto, vec![])),
+        // With this flag it is a `connect` of a socket of TCP, which Landlock does not see.
+        true => {
+            let without = MaskedEq(libc::MSG_FASTOPEN as u64);
+            allow(libc::SYS_sendto, vec![SeccompCondition::new(3, SeccompCmpArgLen::Dword, without, 0)?])?;
+        }
     }
     let mut allow = |level: i32, option: i32| {
         let conditions = vec![low(1, level as u64)?, low(2, option as u64)?];
