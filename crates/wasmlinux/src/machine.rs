@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmlinux_boundary::{self as boundary, Message};
 use wasmlinux_devices::virtio::Mmio;
 use wasmlinux_devices::{Bus, Console, Streams};
@@ -34,6 +34,8 @@ pub const MEMORY_DEFAULT: u64 = 1 << 30;
 const MESSAGES: usize = 64 << 10;
 /// A boot takes milliseconds; a host may be busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// How long a machine whose first process is gone may take to end.
+const LOST_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a machine will be: see [`Machine::builder`].
 pub struct Builder {
@@ -409,6 +411,9 @@ impl Machine {
         loop {
             match self.control.ready(BOOT_LIMIT) {
                 Phase::Lost { .. } => {
+                    if self.wait_timeout(LOST_LIMIT).is_none() {
+                        self.power_off();
+                    }
                     let outcome = self.wait();
                     return Err(match files.end() {
                         // The files were not the reason.
@@ -517,7 +522,14 @@ impl Machine {
 
     /// Waits until the machine is off, not longer than `limit`; None if it is still on.
     pub fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
-        self.control.off(limit).then(|| self.wait())
+        let start = Instant::now();
+        let is_off = self.control.off(limit)
+            && match &self.computer {
+                Computer::Here(_) => true,
+                // What it says to its control and of its end need not agree.
+                Computer::Apart(process) => process.wait_timeout(limit.saturating_sub(start.elapsed())),
+            };
+        is_off.then(|| self.wait())
     }
 
     /// How the machine ended; None while it is on.

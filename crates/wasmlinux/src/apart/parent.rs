@@ -20,6 +20,11 @@ use wasmlinux_net::{Local, Ports, Protocol};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the machine may take to go off when the plug is pulled, before its process is ended.
 const GRACE: Duration = Duration::from_millis(1500);
+/// How long it may take, after its end was told, until the network has delivered what it had: twice
+/// what the network gives itself.
+const DELIVERY: Duration = Duration::from_secs(10);
+/// How long what the process has said last may take to be shown, once it is gone.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 static OFFERED: AtomicBool = AtomicBool::new(false);
 
@@ -135,13 +140,17 @@ impl Process {
 
     /// Waits until the machine is off, and the network has delivered what the guest had sent.
     pub(crate) fn wait(&self) -> Outcome {
-        let mut state = self.shared.state();
-        loop {
-            match &state.outcome {
-                Some(outcome) if state.delivered => return outcome.clone(),
-                _ => state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            }
+        self.shared.wait_until(None, |state| state.outcome.is_some());
+        if !self.shared.wait_until(Some(DELIVERY), |state| state.delivered) {
+            self.shared.signal(Signal::Kill);
+            self.shared.wait_until(None, |state| state.delivered);
         }
+        self.shared.state().outcome.clone().unwrap_or(Outcome::Unplugged)
+    }
+
+    /// Waits until the machine is off, not longer than `limit`. Whether it is.
+    pub(crate) fn wait_timeout(&self, limit: Duration) -> bool {
+        self.shared.wait_until(Some(limit), |state| state.outcome.is_some())
     }
 
     pub(crate) fn try_wait(&self) -> Option<Outcome> {
@@ -150,22 +159,15 @@ impl Process {
 
     /// Pulls the plug. A process that does not obey is ended.
     pub(crate) fn power_off(&self) {
-        if self.try_wait().is_some() {
+        if self.shared.state().delivered {
             return;
         }
         let _ = self.shared.events.send(Message::new(POWER_OFF, 0), None);
         let shared = self.shared.clone();
         let end = move || {
-            let deadline = Instant::now() + GRACE;
-            let mut state = shared.state();
-            while !state.delivered {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    state.outcome.get_or_insert(Outcome::Unplugged);
-                    drop(state);
-                    return shared.signal(Signal::Kill);
-                }
-                state = shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            if !shared.wait_until(Some(GRACE), |state| state.delivered) {
+                shared.state().outcome.get_or_insert(Outcome::Unplugged);
+                shared.signal(Signal::Kill);
             }
         };
         if serve("unplug", end).is_err() {
@@ -235,7 +237,8 @@ fn spawn(requests: OwnedFd) -> io::Result<Child> {
 
 type Started = io::Result<(u32, OwnedFd, mpsc::Sender<Arc<Shared>>)>;
 
-/// The thread that has started the process: takes its events, and waits for its end.
+/// The thread that has started the process: waits for its end. Others take its events and what it
+/// says, so that nobody waits for long for a console or a terminal that takes no more.
 fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> Result<(), ()> {
     let errors = child.stderr.take();
     let number = Pid::from_child(&child);
@@ -246,16 +249,25 @@ fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> R
     }
     sender.send(started.map_err(io::Error::from)).map_err(drop)?;
     if let Ok(shared) = shared.recv() {
-        let errors = errors.map(|errors| {
-            thread::Builder::new().name("errors".into()).stack_size(128 << 10).spawn(move || show(errors))
+        // Each of the threads holds a sender, which says by its end that there is nothing more.
+        let (of_events, heard) = mpsc::channel::<()>();
+        let of_errors = of_events.clone();
+        let _ = serve("errors", move || {
+            errors.into_iter().for_each(show);
+            drop(of_errors);
         });
-        shared.take_events(&console);
-        // It has closed the socket, so it has ended or will: nobody hears it any more.
-        shared.signal(Signal::Kill);
-        let status = child.wait();
-        if let Some(Ok(errors)) = errors {
-            let _ = errors.join();
+        let events = shared.clone();
+        let started = serve("events", move || {
+            events.take_events(&console);
+            // It has closed the socket, so it has ended or will: nobody hears it any more.
+            events.signal(Signal::Kill);
+            drop(of_events);
+        });
+        if started.is_err() {
+            shared.signal(Signal::Kill);
         }
+        let status = child.wait();
+        let _ = heard.recv_timeout(LAST_WORDS);
         shared.end(status);
     } else {
         let _ = child.wait();
@@ -266,8 +278,9 @@ fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> R
 /// What the machine's process says on its standard error.
 fn show(mut errors: ChildStderr) {
     let mut bytes = vec![0; 4096];
+    let mut shown = Printable::new(io::stderr());
     while let Ok(got @ 1..) = errors.read(&mut bytes) {
-        let _ = Printable::new(io::stderr()).write_all(&bytes[..got]);
+        let _ = shown.write_all(&bytes[..got]);
     }
 }
 
@@ -276,7 +289,29 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the state is so, not longer than `limit`. Whether it is.
+    fn wait_until(&self, limit: Option<Duration>, so: impl Fn(&State) -> bool) -> bool {
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut state = self.state();
+        while !so(&state) {
+            let Some(deadline) = deadline else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
     fn ask(&self, message: Message, file: Option<BorrowedFd<'_>>) -> Result<Received, Error> {
+        if self.state().outcome.is_some() {
+            // One whose machine is off has nothing else to do than to answer.
+            self.requests.set_patience(GRACE).map_err(Error::Process)?;
+        }
         let (answer, _) = self.requests.ask(message, file).map_err(Error::Process)?;
         if answer.kind == DONE { Ok(answer) } else { Err(Error::Apart(told::error(&answer))) }
     }
