@@ -36,7 +36,7 @@ fn small_limits_are_an_error_or_enough() {
         );
         assert_eq!(output.errors().lines().count(), 1, "{limit}: {}", output.errors());
     }
-    for descriptors in 4..16 {
+    for descriptors in 4..24 {
         let limit = format!("-n {descriptors}");
         let output = limited(&limit, "");
         if output.status == 125 {

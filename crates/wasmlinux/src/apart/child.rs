@@ -106,6 +106,8 @@ impl Child {
                     .collect();
                 done.bytes(FIELD_TEXT, cut(&lines));
             }
+            // It came without its descriptor, for which this process has no room.
+            (PORT..=OPEN, None) => return Err(std::io::Error::from(rustix::io::Errno::MFILE).into()),
             _ => return Err("an unknown request".into()),
         }
         Ok(done)

@@ -2,10 +2,10 @@
 use super::*;
 use crate::{Error, Outcome};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -83,7 +83,7 @@ impl Process {
         // so that is one that lives as long as the machine.
         let keeper = thread::Builder::new().name("keeper".into()).stack_size(128 << 10).spawn(move || {
             let _ = match spawn(theirs.into()) {
-                Ok(child) => keep(child, &sender, console),
+                Ok((child, errors)) => keep(child, errors, &sender, console),
                 Err(error) => sender.send(Err(error)).map_err(drop),
             };
         })?;
@@ -210,7 +210,9 @@ fn serve(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(body).map(drop)
 }
 
-fn spawn(requests: OwnedFd) -> io::Result<Child> {
+/// The process, and what it says.
+fn spawn(requests: OwnedFd) -> io::Result<(Child, PipeReader)> {
+    let (errors, says) = io::pipe()?;
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("wasmlinux")
@@ -221,12 +223,13 @@ fn spawn(requests: OwnedFd) -> io::Result<Child> {
         .env_clear()
         .current_dir("/")
         .stdin(requests)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        // There need not be a /dev/null.
+        .stdout(says.try_clone()?)
+        .stderr(says);
     if let Some(map) = std::env::var_os("WASMLINUX_PERF_MAP") {
         command.env("WASMLINUX_PERF_MAP", map);
     }
-    command.spawn().map_err(|error| {
+    command.spawn().map(|child| (child, errors)).map_err(|error| {
         let mut why = format!("it cannot be started from /proc/self/exe: {error}");
         if error.kind() == io::ErrorKind::NotFound {
             why.push_str("; /proc has to be mounted");
@@ -239,8 +242,7 @@ type Started = io::Result<(u32, OwnedFd, mpsc::Sender<Arc<Shared>>)>;
 
 /// The thread that has started the process: waits for its end. Others take its events and what it
 /// says, so that nobody waits for long for a console or a terminal that takes no more.
-fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> Result<(), ()> {
-    let errors = child.stderr.take();
+fn keep(mut child: Child, errors: PipeReader, sender: &mpsc::Sender<Started>, console: Console) -> Result<(), ()> {
     let number = Pid::from_child(&child);
     let (shared_sender, shared) = mpsc::channel();
     let started = pidfd_open(number, PidfdFlags::empty()).map(|process| (child.id(), process, shared_sender));
@@ -253,7 +255,7 @@ fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> R
         let (of_events, heard) = mpsc::channel::<()>();
         let of_errors = of_events.clone();
         let _ = serve("errors", move || {
-            errors.into_iter().for_each(show);
+            show(errors);
             drop(of_errors);
         });
         let events = shared.clone();
@@ -276,7 +278,7 @@ fn keep(mut child: Child, sender: &mpsc::Sender<Started>, console: Console) -> R
 }
 
 /// What the machine's process says on its standard error.
-fn show(mut errors: ChildStderr) {
+fn show(mut errors: PipeReader) {
     let mut bytes = vec![0; 4096];
     let mut shown = Printable::new(io::stderr());
     while let Ok(got @ 1..) = errors.read(&mut bytes) {
