@@ -83,17 +83,29 @@ impl Process {
         // so that is one that lives as long as the machine.
         let keeper = thread::Builder::new().name("keeper".into()).stack_size(128 << 10).spawn(move || {
             let _ = match spawn(theirs.into()) {
-                Ok((child, errors)) => keep(child, errors, &sender, console),
+                Ok((child, errors)) => keep(child, errors, &sender),
                 Err(error) => sender.send(Err(error)).map_err(drop),
             };
         })?;
         let lost = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        let (pid, process, of_keeper) = receiver.recv().map_err(lost).flatten().map_err(Error::Process)?;
+        let (pid, process, errors, of_keeper) = receiver.recv().map_err(lost).flatten().map_err(Error::Process)?;
         let (state, changed) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared { requests, events, pid, process, state, changed });
+        let (of_events, shown) = mpsc::channel::<()>();
         // The keeper waits for it.
-        let _ = of_keeper.send(shared.clone());
-        let process = Process { shared, keeper: Some(keeper) };
+        let _ = of_keeper.send(Ending { shared: shared.clone(), shown });
+        let process = Process { shared: shared.clone(), keeper: Some(keeper) };
+        let of_errors = of_events.clone();
+        serve("errors", move || {
+            show(errors);
+            drop(of_errors);
+        })?;
+        serve("events", move || {
+            shared.take_events(&console);
+            // It has closed the socket, so it has ended or will: nobody hears it any more.
+            shared.signal(Signal::Kill);
+            drop(of_events);
+        })?;
         process.give(EVENTS, their_events.as_fd(), |_| {})?;
         Ok(process)
     }
@@ -238,41 +250,30 @@ fn spawn(requests: OwnedFd) -> io::Result<(Child, PipeReader)> {
     })
 }
 
-type Started = io::Result<(u32, OwnedFd, mpsc::Sender<Arc<Shared>>)>;
+/// The process, what it says, and where the keeper is told what to know at its end.
+type Started = (u32, OwnedFd, PipeReader, mpsc::Sender<Ending>);
+
+struct Ending {
+    shared: Arc<Shared>,
+    /// Ends when the threads that show what the process says have shown all.
+    shown: mpsc::Receiver<()>,
+}
 
 /// The thread that has started the process: waits for its end. Others take its events and what it
 /// says, so that nobody waits for long for a console or a terminal that takes no more.
-fn keep(mut child: Child, errors: PipeReader, sender: &mpsc::Sender<Started>, console: Console) -> Result<(), ()> {
+fn keep(mut child: Child, errors: PipeReader, sender: &mpsc::Sender<io::Result<Started>>) -> Result<(), ()> {
     let number = Pid::from_child(&child);
-    let (shared_sender, shared) = mpsc::channel();
-    let started = pidfd_open(number, PidfdFlags::empty()).map(|process| (child.id(), process, shared_sender));
+    let (of_keeper, ending) = mpsc::channel();
+    let started = pidfd_open(number, PidfdFlags::empty()).map(|process| (child.id(), process, errors, of_keeper));
     if started.is_err() {
         let _ = child.kill();
     }
     sender.send(started.map_err(io::Error::from)).map_err(drop)?;
-    if let Ok(shared) = shared.recv() {
-        // Each of the threads holds a sender, which says by its end that there is nothing more.
-        let (of_events, heard) = mpsc::channel::<()>();
-        let of_errors = of_events.clone();
-        let _ = serve("errors", move || {
-            show(errors);
-            drop(of_errors);
-        });
-        let events = shared.clone();
-        let started = serve("events", move || {
-            events.take_events(&console);
-            // It has closed the socket, so it has ended or will: nobody hears it any more.
-            events.signal(Signal::Kill);
-            drop(of_events);
-        });
-        if started.is_err() {
-            shared.signal(Signal::Kill);
-        }
-        let status = child.wait();
-        let _ = heard.recv_timeout(LAST_WORDS);
+    let ending: Result<Ending, _> = ending.recv();
+    let status = child.wait();
+    if let Ok(Ending { shared, shown }) = ending {
+        let _ = shown.recv_timeout(LAST_WORDS);
         shared.end(status);
-    } else {
-        let _ = child.wait();
     }
     Ok(())
 }
