@@ -200,7 +200,8 @@ fn starter(what: &str, scratch: &Path) {
         "has a console that is stuck" => builder.kernel_log(7, Stuck),
         _ => builder,
     };
-    let machine = builder.boot_apart(Confine::On).unwrap();
+    // The thread that has asked for a machine need not live as long.
+    let machine = std::thread::spawn(|| builder.boot_apart(Confine::On)).join().unwrap().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     std::fs::write(scratch.join(listener.local_addr().unwrap().port().to_string()), "").unwrap();
     std::fs::write(scratch.join("go"), "").unwrap();
