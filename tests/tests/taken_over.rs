@@ -1,5 +1,6 @@
 //! What a machine's process that somebody has taken over does to the one which started it: that one
 //! goes on, and every wait for the other ends.
+use std::process::{Command, Stdio};
 use wasmlinux_tests::{Output, Run, Scratch};
 
 /// Runs `src/bin/taken-over.rs`.
@@ -31,6 +32,19 @@ fn a_flood_of_its_is_ended() {
         assert_eq!((output.status, output.text()), (0, "Unplugged\n".into()), "{what}");
         assert!(!output.errors().contains('\u{1b}'), "{what}");
     }
+}
+
+#[test]
+fn a_stuck_standard_error_does_not_keep_its_process() {
+    let scratch = Scratch::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taken-over"));
+    let command = command.arg("floods standard error").arg(scratch.path()).stdout(Stdio::piped());
+    let mut starter = command.stderr(Stdio::piped()).spawn().unwrap();
+    // Nobody reads it.
+    let unread = starter.stderr.take();
+    let output = starter.wait_with_output().unwrap();
+    drop(unread);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"Unplugged\n"[..]));
 }
 
 #[test]
