@@ -33,7 +33,7 @@ struct Options {
     #[arg(long, value_enum)]
     against: Vec<against::System>,
     /// Measure this build of wasmlinux too, by turns
-    #[arg(long, value_name = "EXECUTABLE")]
+    #[arg(long, value_name = "EXECUTABLE", conflicts_with = "against")]
     before: Option<PathBuf>,
     /// Measure these parts only
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -128,11 +128,11 @@ fn main() -> Result<ExitCode> {
     let options = Options::parse();
     let bench = Bench::new(options.rounds, options.against.clone())?;
     let before = options.before.as_deref().map(|path| bench.of(path));
-    let mut others: Vec<String> = options.against.iter().map(|system| system.name().into()).collect();
-    if before.is_some() {
-        others.extend(["before", "to before"].map(String::from));
-    }
-    let mut table = Table::new(!options.json, others);
+    let others: Vec<&str> = match &before {
+        None => options.against.iter().map(|system| system.name()).collect(),
+        Some(_) => vec!["before", "to before"],
+    };
+    let mut table = Table::new(!options.json, others.into_iter().map(String::from).collect());
     for part in Part::value_variants() {
         if options.only.is_empty() || options.only.contains(part) {
             match &before {

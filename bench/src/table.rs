@@ -77,7 +77,7 @@ impl Row {
     /// What the build before needs, and how many times that this one does.
     pub(crate) fn beside(mut self, before: &Row) -> Self {
         let times = self.guest.zip(before.guest).map(|(new, before)| new / before);
-        self.others.extend([before.guest, times]);
+        self.others = vec![before.guest, times];
         self
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "SYSTEM")]
     against: Vec<Other>,
     /// Measure this other build of `wasmlinux` too, by turns
-    #[arg(long, value_name = "EXECUTABLE")]
+    #[arg(long, value_name = "EXECUTABLE", conflicts_with = "against")]
     before: Option<PathBuf>,
     /// Further arguments of the benchmark program
     #[arg(last = true)]
