@@ -1,6 +1,5 @@
 //! Boots a bundle with nothing but a console: `boot BUNDLE [COMMAND-LINE]`. For work on the kernel.
 use std::{io::Write, path::PathBuf, time::Instant};
-use wasmlinux_devices::Streams;
 use wasmlinux_machine::{Config, Guest, Machine};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,19 +10,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let guest = unsafe { Guest::load(std::fs::read(path)?.leak())? };
     let started = Instant::now();
     let machine = Machine::power_on(Config {
-        memory: 256 << 20,
         cmdline: arguments.next().unwrap_or_else(|| "console=hvc0 loglevel=7".into()),
         initramfs: vec![guest.initramfs().into()],
-        guest,
-        cache: None,
-        compiler: Default::default(),
-        broker: None,
-        before_start: None,
-        streams: Streams::new(),
-        bus: Default::default(),
         console: Box::new(|text| {
             let _ = std::io::stderr().write_all(text);
         }),
+        ..Config::new(256 << 20, guest)
     })?;
     let outcome = machine.wait();
     eprintln!("{outcome:?} after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);

@@ -35,3 +35,23 @@ pub struct Config {
     /// Gets what the kernel writes to its console: its messages.
     pub console: ConsoleSink,
 }
+
+impl Config {
+    /// A machine with so many bytes of memory and nothing else: no initramfs, no cache, no devices,
+    /// and a console that nobody reads. Programs are compiled as by [`Compiler::Default`].
+    pub fn new(memory: u64, guest: Guest) -> Config {
+        Config {
+            memory,
+            cmdline: String::new(),
+            initramfs: Vec::new(),
+            guest,
+            cache: None,
+            compiler: Compiler::Default,
+            broker: None,
+            before_start: None,
+            streams: Streams::new(),
+            bus: Arc::default(),
+            console: Box::new(|_| ()),
+        }
+    }
+}

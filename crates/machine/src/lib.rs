@@ -1,7 +1,7 @@
 //! The computer that the WebAssembly Linux kernel runs on.
 //!
-//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. All `unsafe`
-//! code of the project is here.
+//! `docs/machine.md` is its data sheet; this crate is one implementation, on wasmtime. Nearly all
+//! `unsafe` code of the project is here.
 //!
 //! ```text
 //!  Machine ──starts──> a thread: cpu/run.rs, the processor

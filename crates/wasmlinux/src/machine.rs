@@ -199,17 +199,14 @@ impl Builder {
         let files = Sending::start(&streams, tree)?;
         tracing::debug!(memory, cmdline, added = cost.count, "power on");
         let switched_on = computer::Machine::power_on(computer::Config {
-            memory,
             cmdline,
             initramfs: vec![Cow::Borrowed(bundle.initramfs())],
-            guest: bundle.clone(),
             cache: self.cache,
             compiler: self.compiler,
-            broker: None,
-            before_start: None,
             streams: streams.clone(),
             bus: Arc::new(bus),
             console: Box::new(console.sink()),
+            ..computer::Config::new(memory, bundle.clone())
         });
         let computer = Computer::Here(switched_on.inspect_err(|_| streams.shut())?);
         // From here on an error drops the machine, which pulls the plug.

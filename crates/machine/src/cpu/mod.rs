@@ -1,9 +1,10 @@
 //! A processor: its state and its loop, the tasks that it runs, and what the kernel asks of it.
 //!
 //! ```text
-//!  processor.rs  what it has        run.rs       its loop        hypercall.rs  what the kernel imports
-//!  task.rs       the life of one    instance.rs  its instances   store.rs      the pool that they come from
-//!  start.rs      what it will run   clock.rs     clocks, and the timer
+//!  processor.rs  what a processor has    run.rs        its loop
+//!  clock.rs      clocks, and the timer   hypercall.rs  what the kernel imports
+//!  task.rs       the life of a task      start.rs      what it will run
+//!  instance.rs   its instances           store.rs      the pool that they come from
 //! ```
 pub(crate) mod clock;
 pub(crate) mod hypercall;

@@ -18,7 +18,7 @@ impl KernelCode {
     pub(crate) fn new(module: &Module) -> Result<KernelCode, KernelError> {
         let traps = iterate_traps(section(module, ELF_WASMTIME_TRAPS));
         let known = traps.and_then(|mut traps| traps.find(|(_, trap)| matches!(trap, CompiledTrap::Normal(_))));
-        let (offset, _) = known.ok_or_else(|| KernelError::NoTrap)?;
+        let (offset, _) = known.ok_or(KernelError::NoTrap)?;
         let trap = module.text().as_ptr() as usize + offset as usize;
         Ok(KernelCode { module: module.clone(), trap, functions: OnceLock::new() })
     }

@@ -157,12 +157,8 @@ impl Child {
         let of_console = events.clone();
         let (datagrams, last) = (has(FLAG_DATAGRAMS), confinement.clone());
         let machine = computer::Machine::power_on(computer::Config {
-            memory,
             cmdline,
             initramfs: vec![Cow::Borrowed(base)],
-            guest: bundle.clone(),
-            cache: None,
-            compiler: computer::Compiler::Default,
             broker: Some(code.into()),
             before_start: Some(Box::new(move || last.take(|| computer::give_up_calls(datagrams)))),
             streams: self.streams.clone(),
@@ -175,6 +171,7 @@ impl Child {
                     let _ = of_console.send(message, None);
                 }
             }),
+            ..computer::Config::new(memory, bundle.clone())
         })?;
         let machine = Arc::new(machine);
         self.machine = Some(machine.clone());

@@ -14,7 +14,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use wasmlinux_boundary::{MACHINE_VERSION, boot_info, program::START};
-use wasmlinux_devices::Streams;
 use wasmlinux_image::bundle::{Entry, Kind, Writer};
 use wasmtime::{Linker, Module};
 
@@ -67,19 +66,7 @@ fn bundle() -> Guest {
 
 /// Of a machine that was never switched on.
 fn pool() -> Arc<Pool> {
-    let config = Config {
-        memory: MEMORY as u64,
-        cmdline: String::new(),
-        initramfs: vec![],
-        guest: bundle(),
-        cache: None,
-        compiler: Default::default(),
-        broker: None,
-        before_start: None,
-        streams: Streams::new(),
-        bus: Default::default(),
-        console: Box::new(|_| ()),
-    };
+    let config = Config::new(MEMORY as u64, bundle());
     let board = Board::new(&config).unwrap();
     let kernel = Linker::new(engine::get().unwrap()).instantiate_pre(&board.kernel).unwrap();
     let system = Arc::new(System::new(board, config, None));
